@@ -1,0 +1,1 @@
+//! `Client` over librdkafka: the only door to it.

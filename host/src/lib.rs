@@ -1,0 +1,9 @@
+//! wasmill runs WebAssembly components as exactly-once stream processors on Kafka. See `host/ARCHITECTURE.md`.
+
+pub mod client;
+pub mod clock;
+pub mod kafka;
+pub mod processor;
+pub mod record;
+pub mod store;
+pub mod wasm;

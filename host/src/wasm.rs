@@ -1,0 +1,1 @@
+//! Components as processors: the only door to wasmtime.
