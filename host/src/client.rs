@@ -36,8 +36,8 @@ pub trait Client {
     /// Starts, or moves, the reading of inputs of assigned partitions. Batches of earlier positions no longer come.
     fn fetch(&mut self, positions: &[Position]);
 
-    /// Leaves the batches of a partition unread, or reads them again; the membership is kept alive.
-    fn hold(&mut self, partition: Partition, is_held: bool);
+    /// Leaves the batches of an input partition unread, or reads them again; the membership is kept alive.
+    fn hold(&mut self, input: Input, partition: Partition, is_held: bool);
 
     /// Answers [`Event::Revoked`] and [`Event::Lost`]: reading and restoring of these partitions has ended.
     fn release(&mut self, partitions: &[Partition]);
@@ -59,6 +59,8 @@ pub enum Event {
     Records(Batch),
     Committed(Outcome),
     /// The group gave these tasks to this member. Every input of a partition is here, or the client reports a fault.
+    /// Whenever the member id changes, however silently, everything owned first comes as `Lost` and what stays with this
+    /// member then comes as `Assigned` under the new id.
     Assigned {
         partitions: Vec<Partition>,
         member: Member,
@@ -81,6 +83,7 @@ pub enum Event {
     Restored {
         store: u16,
         partition: Partition,
+        to: Offset,
     },
     /// The position asked for does not exist: `first..end` is what the broker still has.
     OutOfRange {

@@ -6,4 +6,6 @@ pub mod kafka;
 pub mod processor;
 pub mod record;
 pub mod store;
+pub mod task;
 pub mod wasm;
+pub mod worker;

@@ -2,6 +2,8 @@
 //! now running, those of the set being filled, and those of the set being committed. Reads see all of them.
 //! Knows nothing of who writes, of Kafka or of transactions.
 
+pub mod changelog;
+
 use crate::record::Offset;
 
 /// Keyed bytes of one task. Used by one thread at a time. Keys are 1 to [`KEY_BYTES_MAX`] bytes.

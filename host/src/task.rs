@@ -1,0 +1,355 @@
+//! A task: processor × partition, the unit of order and of state. Owns positions, stores and uncommitted effects, and
+//! says what may happen next. Knows nothing of brokers, threads, other tasks or how its processor is made.
+
+mod assignment;
+mod dead_letter;
+mod inbox;
+mod isolation;
+mod sealing;
+
+pub use assignment::{Halt, Plan, RestoreFrom, plan};
+pub use isolation::{Step, Verdict};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::{DeadLetter, Member, Metadata};
+use crate::processor::{GuestFault, ProcessError, Processor, Scope};
+use crate::record::{Batch, Input, Offset, Outputs, Partition, Position};
+use crate::store::{Store, StoreError};
+use inbox::Inbox;
+use isolation::Isolation;
+
+/// What all tasks of a processor have in common; checked before any task exists.
+#[derive(Clone, Debug)]
+pub struct TaskSetup {
+    /// `<application>.<processor>`, for dead letters and messages.
+    pub group: String,
+    /// Topic names, in the order of the manifest.
+    pub inputs: Vec<String>,
+    pub output_count: usize,
+    /// Store names, in the order of the manifest.
+    pub stores: Vec<String>,
+    pub start: Start,
+    /// How long an input with nothing buffered is waited for while its known end is ahead.
+    pub merge_wait: Duration,
+    /// A checkpoint older than this may have missed collected tombstones: half of the changelog's delete.retention.ms.
+    pub checkpoint_age_ms_max: i64,
+}
+
+/// Where a task begins that has never run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+}
+
+/// ```text
+/// Created ─locate─► Restoring ─► Running ◄──► Suspended
+///    │                  ▲           │
+///    ├──► Genesis ──────┘           ▼
+///    └────────────────────────►  Halted            (Closed: the worker has dropped the task)
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Waiting for its committed positions.
+    Created,
+    /// Has never run: its start offsets are about to be committed.
+    Genesis,
+    /// Reading changelogs; `left` stores are not there yet.
+    Restoring {
+        left: usize,
+    },
+    Running,
+    /// Not called until `until`, by the monotonic clock; everything else goes on.
+    Suspended {
+        until: Duration,
+        why: String,
+    },
+    /// Needs an operator.
+    Halted {
+        why: String,
+    },
+}
+
+/// A position with all that was committed beside it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub metadata: Metadata,
+    /// Per input.
+    pub next: Vec<Offset>,
+}
+
+/// What a version calls itself in commits and dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionName {
+    pub revision: u64,
+    pub number: u64,
+    pub digest: String,
+}
+
+pub struct Task {
+    partition: Partition,
+    setup: Arc<TaskSetup>,
+    state: State,
+    /// Who we were in the group when this task was given to us.
+    member: Member,
+    /// The generation under which the committed sequence was last found to be ours.
+    checked_generation: i32,
+    committed: Progress,
+    /// Positions of the set that is being committed.
+    sealed: Option<Progress>,
+    /// Positions of the set that is being filled.
+    next: Vec<Offset>,
+    stream_time_ms: i64,
+    scope: Scope,
+    inbox: Inbox,
+    isolation: Isolation,
+    dead_letters: Vec<DeadLetter>,
+    /// Input records in the filling set.
+    filled_records: usize,
+    /// A set must be sealed even if nothing was read: genesis.
+    must_commit: bool,
+    /// Verdicts on the record at the front, under the `retry` policy.
+    retries: u32,
+    spare: Outputs,
+}
+
+/// What a call led to.
+#[derive(Debug)]
+pub enum Called {
+    /// Nothing was ready.
+    Nothing,
+    /// Effects were kept. Carries a used-up batch, for reuse.
+    Kept { records: usize, spent: Option<Batch> },
+    /// The component failed: its instance must be replaced before the next call.
+    Failed { step: Step },
+    /// The host failed: drop everything and try again later.
+    HostFault(String),
+}
+
+impl Task {
+    pub fn new(partition: Partition, setup: Arc<TaskSetup>, member: Member, stores: Vec<Box<dyn Store>>) -> Self {
+        let inputs = setup.inputs.len();
+        let output_count = setup.output_count;
+        Self {
+            partition,
+            checked_generation: member.generation,
+            member,
+            state: State::Created,
+            committed: Progress::default(),
+            sealed: None,
+            next: Vec::new(),
+            stream_time_ms: 0,
+            scope: Scope { stores, output_count, ..Scope::default() },
+            inbox: Inbox::new(inputs, setup.merge_wait),
+            isolation: Isolation::default(),
+            dead_letters: Vec::new(),
+            filled_records: 0,
+            must_commit: false,
+            retries: 0,
+            spare: Outputs::default(),
+            setup,
+        }
+    }
+
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub fn member(&self) -> &Member {
+        &self.member
+    }
+
+    pub fn committed(&self) -> &Progress {
+        &self.committed
+    }
+
+    pub fn is_in_flight(&self) -> bool {
+        self.sealed.is_some()
+    }
+
+    /// Stops the task until an operator acts. Its place in the group is kept.
+    pub fn halt(&mut self, why: String) {
+        self.roll_back();
+        self.state = State::Halted { why };
+    }
+
+    /// Lets the task rest until `until`; what it has filled stays.
+    pub fn suspend(&mut self, until: Duration, why: String) {
+        if matches!(self.state, State::Running | State::Suspended { .. }) {
+            self.state = State::Suspended { until, why };
+        }
+    }
+
+    /// Ends a suspension that is due.
+    pub fn wake(&mut self, now: Duration) {
+        if matches!(self.state, State::Suspended { until, .. } if until <= now) {
+            self.state = State::Running;
+        }
+    }
+
+    /// Takes over a batch to be processed.
+    pub fn offer(&mut self, batch: Batch) {
+        if matches!(self.state, State::Running | State::Suspended { .. }) {
+            let input = usize::from(batch.input().0);
+            let expected = self.inbox.tail(input).unwrap_or(self.next[input]);
+            assert!(batch.first() >= expected, "a batch of {} starts before {expected}", self.partition);
+            self.inbox.push(batch);
+        }
+    }
+
+    /// Batches waiting to be processed.
+    pub fn backlog(&self) -> usize {
+        self.inbox.batches()
+    }
+
+    /// Whether a call could be made now. `ends` gives the known end of an input.
+    pub fn is_ready(&mut self, now: Duration, ends: impl Fn(Input) -> Option<Offset>) -> bool {
+        self.state == State::Running && (!self.isolation.is_empty() || self.inbox.has_run(now, &self.next, ends))
+    }
+
+    /// Calls the processor with the records that are next.
+    pub fn call(
+        &mut self,
+        processor: &mut dyn Processor,
+        now: Duration,
+        now_ms: i64,
+        seed: u64,
+        ends: impl Fn(Input) -> Option<Offset>,
+    ) -> Called {
+        if self.isolation.is_empty() {
+            let Some(run) = self.inbox.next_run(now, &self.next, ends) else { return Called::Nothing };
+            self.isolation.begin(run.input, run.from, run.to);
+        }
+        let segment = self.isolation.front();
+        let batch = self.inbox.head(segment.input).part(segment.from, segment.to);
+        let first = batch.record(0);
+        self.scope.now_ms = now_ms;
+        self.scope.seed = seed ^ (first.offset as u64).rotate_left(17) ^ (self.partition.0 as u64);
+        let mark = self.scope.outputs.mark();
+        let called = processor.process(batch, &mut self.scope);
+        let last = batch.record(batch.len() - 1);
+        let (records, next) = (batch.len(), Offset(last.offset + 1));
+        let newest_ms = batch_newest(batch.records().map(|r| r.timestamp_ms));
+        match called {
+            Ok(()) => {
+                self.scope.stores.iter_mut().for_each(|s| s.end_call(true));
+                self.stream_time_ms = self.stream_time_ms.max(newest_ms.min(now_ms + STREAM_TIME_LEAD_MS_MAX));
+                self.advance(segment.input, records, next)
+            }
+            Err(error) => {
+                self.scope.outputs.cut_back(mark);
+                self.scope.stores.iter_mut().for_each(|s| s.end_call(false));
+                match error {
+                    ProcessError::Guest(fault) => Called::Failed { step: self.isolation.failed(fault) },
+                    ProcessError::Host(why) => Called::HostFault(why),
+                }
+            }
+        }
+    }
+
+    /// Passes the record that was found to be at fault, leaving a dead letter in its place.
+    pub fn bury(&mut self, verdict: &Verdict, version: &VersionName) -> Called {
+        let segment = self.isolation.front();
+        let record = self.inbox.head(segment.input).record(segment.from);
+        let topic = &self.setup.inputs[usize::from(segment.input.0)];
+        let letter = dead_letter::dead_letter(&record, topic, self.partition, &self.setup.group, version, verdict);
+        let next = Offset(record.offset + 1);
+        self.dead_letters.push(letter);
+        self.advance(segment.input, 1, next)
+    }
+
+    /// Counts the verdicts on the record now at the front; gives how many came before.
+    pub fn retried(&mut self) -> u32 {
+        self.retries += 1;
+        self.retries - 1
+    }
+
+    /// Gives the task up until the group assigns it anew.
+    pub fn forsake(&mut self) {
+        self.roll_back();
+        self.state = State::Created;
+    }
+
+    /// Empties the stores, checkpoints included.
+    pub fn wipe(&mut self) -> Result<(), StoreError> {
+        self.scope.stores.iter_mut().try_for_each(|s| s.wipe())
+    }
+
+    /// Lines logged by calls since the last time.
+    pub fn take_log(&mut self) -> Vec<crate::processor::LogLine> {
+        std::mem::take(&mut self.scope.log)
+    }
+
+    fn advance(&mut self, input: Input, records: usize, next: Offset) -> Called {
+        self.next[usize::from(input.0)] = next;
+        self.filled_records += records;
+        self.retries = 0;
+        let spent = self.isolation.passed(records).and_then(|to| self.inbox.consumed(input, to));
+        Called::Kept { records, spent }
+    }
+
+    /// Drops all uncommitted effects and everything buffered: the task stands where it was last committed.
+    pub fn roll_back(&mut self) {
+        self.scope.stores.iter_mut().for_each(|s| {
+            s.end_call(false);
+            s.roll_back();
+        });
+        self.sealed = None;
+        self.drop_filling_effects();
+        self.inbox.clear();
+        self.isolation.clear();
+        self.next.clone_from(&self.committed.next);
+        self.stream_time_ms = self.committed.metadata.stream_time_ms;
+    }
+
+    fn drop_filling_effects(&mut self) {
+        self.scope.outputs.clear();
+        self.dead_letters.clear();
+        self.filled_records = 0;
+    }
+
+    /// Where reading starts: the committed positions.
+    pub fn fetch_positions(&self) -> Vec<Position> {
+        self.positions_of(&self.committed.next)
+    }
+
+    fn positions_of(&self, next: &[Offset]) -> Vec<Position> {
+        let partition = self.partition;
+        next.iter().enumerate().map(|(i, next)| Position { input: Input(i as u16), partition, next: *next }).collect()
+    }
+
+    /// Whether commits under `member` may include this task: the same id, and the sequence checked in its generation.
+    pub fn is_ours_under(&self, member: &Member) -> bool {
+        !member.id.is_empty() && self.member.id == member.id && self.checked_generation == member.generation
+    }
+
+    /// Notes that the committed sequence was found to be ours in this generation.
+    pub fn checked(&mut self, generation: i32) {
+        self.checked_generation = generation;
+    }
+
+    /// The committed value of a key.
+    pub fn query(&mut self, store: usize, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.scope.stores[store].committed(key)
+    }
+}
+
+/// How far record timestamps may drive stream time past the wall clock: one minute of skew between machines.
+const STREAM_TIME_LEAD_MS_MAX: i64 = 60_000;
+
+fn batch_newest(timestamps: impl Iterator<Item = i64>) -> i64 {
+    timestamps.max().unwrap_or_default()
+}
+
+/// A fault and the number of times in a row that one record, alone and on a fresh instance, led to it.
+#[derive(Clone, Debug)]
+struct Suspicion {
+    fault: GuestFault,
+    times: u32,
+}

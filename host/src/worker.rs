@@ -1,0 +1,234 @@
+//! A worker: one thread's loop over one client and the tasks that the group gave it. Turns events into task states,
+//! calls the processor, seals sets and applies their outcomes. Knows nothing of brokers or of where versions come from.
+
+mod call;
+mod commit;
+mod limits;
+mod membership;
+mod setup;
+mod status;
+
+pub use setup::{ActiveVersion, Bounds, Command, OnError, OpenStore, Setup};
+pub use status::{Counters, TaskStatus, WorkerStatus};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::{Client, Event, Fatal, Member};
+use crate::clock::Clock;
+use crate::processor::Processor;
+use crate::record::{Input, Partition};
+use crate::task::{State, Task};
+use limits::Limits;
+
+/// Batches that a task may have waiting per input before its partition is left unread: enough to go on while a commit
+/// runs, few enough to bound memory.
+const BACKLOG_BATCHES_MAX: usize = 4;
+
+pub struct Worker<C: Client> {
+    setup: Setup,
+    client: C,
+    clock: Arc<dyn Clock + Sync>,
+    version: ActiveVersion,
+    /// Shared by all tasks. Dropped whenever effects of its calls were dropped, or a task has left.
+    instance: Option<Box<dyn Processor>>,
+    tasks: BTreeMap<Partition, Task>,
+    /// The task called last, so that all get their turn.
+    called_last: Partition,
+    held: BTreeSet<(Partition, Input)>,
+    /// Tasks whose committed positions are to be read, and when.
+    to_locate: BTreeMap<Partition, Duration>,
+    /// Running tasks whose committed sequence is being checked, for this generation.
+    checking: BTreeMap<Partition, i32>,
+    /// The set in commit.
+    flight: Option<Flight>,
+    leaving: Option<Leaving>,
+    stopping: Option<Duration>,
+    is_paused: bool,
+    /// Why this processor does not go on before an operator acts.
+    halted: Option<String>,
+    last_seal: Duration,
+    limits: Limits,
+    /// After a failed commit or a fault of the host: no call before this moment.
+    rest_until: Duration,
+    faults_in_a_row: u32,
+    /// The host failed while a set was in commit: rewind once its outcome is known.
+    is_rewind_due: bool,
+    counters: Counters,
+}
+
+/// A commit on its way, under this membership.
+#[derive(Debug)]
+struct Flight {
+    member: Member,
+}
+
+/// Partitions that the group wants back.
+#[derive(Debug)]
+struct Leaving {
+    partitions: Vec<Partition>,
+    until: Duration,
+    is_sealed: bool,
+}
+
+/// What a turn led to.
+#[derive(Debug, PartialEq)]
+pub enum Turn {
+    Go,
+    Ended(End),
+}
+
+#[derive(Debug, PartialEq)]
+pub enum End {
+    /// As asked; `is_clean` if everything filled was committed.
+    Stopped {
+        is_clean: bool,
+    },
+    Fatal(Fatal),
+}
+
+impl<C: Client> Worker<C> {
+    pub fn new(setup: Setup, client: C, clock: Arc<dyn Clock + Sync>, version: ActiveVersion) -> Self {
+        let limits = Limits::new(setup.bounds.clone());
+        let now = clock.monotonic();
+        Self {
+            setup,
+            client,
+            clock,
+            version,
+            instance: None,
+            tasks: BTreeMap::new(),
+            called_last: Partition(-1),
+            held: BTreeSet::new(),
+            to_locate: BTreeMap::new(),
+            checking: BTreeMap::new(),
+            flight: None,
+            leaving: None,
+            stopping: None,
+            is_paused: false,
+            halted: None,
+            last_seal: now,
+            limits,
+            rest_until: now,
+            faults_in_a_row: 0,
+            is_rewind_due: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// One turn: serves the client for at most `wait`, makes at most one call, commits what is due.
+    pub fn turn(&mut self, wait: Duration) -> Turn {
+        let now = self.clock.monotonic();
+        self.tasks.values_mut().for_each(|t| t.wake(now));
+        self.locate_due(now);
+        let wait = if self.next_ready(now).is_some() { Duration::ZERO } else { wait.min(self.until_due(now)) };
+        let event = self.client.poll(wait);
+        let is_idle = matches!(event, Event::Idle);
+        if let Some(end) = self.handle(event) {
+            return Turn::Ended(end);
+        }
+        self.call_next();
+        if let Some(end) = self.seal_if_due(is_idle) {
+            return Turn::Ended(end);
+        }
+        self.leave_if_ready();
+        self.end_if_stopped()
+    }
+
+    /// Takes an order from the control side.
+    pub fn command(&mut self, command: Command) {
+        match command {
+            Command::Stop => {
+                let until = self.clock.monotonic() + self.setup.bounds.stop_budget;
+                self.stopping.get_or_insert(until);
+            }
+            Command::Pause => self.is_paused = true,
+            Command::Resume => self.is_paused = false,
+        }
+    }
+
+    /// Tells the group that this member will not come back, so that others take over at once.
+    pub fn leave_group(&mut self) {
+        self.client.leave();
+    }
+
+    pub fn client(&self) -> &C {
+        &self.client
+    }
+
+    fn handle(&mut self, event: Event) -> Option<End> {
+        match event {
+            Event::Idle => {}
+            Event::Records(batch) => self.take_records(batch),
+            Event::Committed(outcome) => self.apply_outcome(outcome),
+            Event::Assigned { partitions, member } => self.assigned(partitions, &member),
+            Event::Revoked { partitions, .. } => self.revoked(partitions),
+            Event::Lost { partitions } => self.lost(&partitions),
+            Event::Located { partition, found } => self.located(partition, *found),
+            Event::Changelog(batch) => self.take_changelog(batch),
+            Event::Restored { store, partition, to } => self.restored(store, partition, to),
+            Event::OutOfRange { position, first, end } => self.out_of_range(position, first, end),
+            Event::Degraded(fault) => self.counters.note_fault(fault.0),
+            Event::Fatal(fatal) => return Some(End::Fatal(fatal)),
+        }
+        None
+    }
+
+    fn take_records(&mut self, batch: crate::record::Batch) {
+        let (partition, input) = (batch.partition(), batch.input());
+        match self.tasks.get_mut(&partition) {
+            Some(task) if matches!(task.state(), State::Running | State::Suspended { .. }) => {
+                task.offer(batch);
+                if task.backlog() >= BACKLOG_BATCHES_MAX && self.held.insert((partition, input)) {
+                    self.client.hold(input, partition, true);
+                }
+            }
+            _ => self.client.recycle(batch),
+        }
+    }
+
+    /// Reads a partition again once its task has room.
+    fn unhold(&mut self, partition: Partition) {
+        let inputs = self.setup.task.inputs.len() as u16;
+        for input in (0..inputs).map(Input) {
+            if self.held.remove(&(partition, input)) {
+                self.client.hold(input, partition, false);
+            }
+        }
+    }
+
+    /// How long nothing of our own is due.
+    fn until_due(&self, now: Duration) -> Duration {
+        let mut due = now + LONGEST_WAIT;
+        if self.rest_until > now {
+            due = due.min(self.rest_until);
+        }
+        let is_sealable = |t: &Task| t.is_dirty() && !self.checking.contains_key(&t.partition());
+        if self.flight.is_none() && self.tasks.values().any(is_sealable) {
+            due = due.min(self.last_seal + self.limits.bounds().commit_min_interval);
+        }
+        let wakes = self.tasks.values().filter_map(|t| match t.state() {
+            State::Suspended { until, .. } => Some(*until),
+            _ => None,
+        });
+        let stops = self.stopping.iter().chain(self.leaving.iter().map(|l| &l.until)).copied();
+        let all = wakes.chain(stops).chain(self.to_locate.values().copied());
+        all.fold(due, Duration::min).saturating_sub(now)
+    }
+
+    fn end_if_stopped(&mut self) -> Turn {
+        let Some(until) = self.stopping else { return Turn::Go };
+        let is_dirty = self.tasks.values().any(Task::is_dirty);
+        if self.flight.is_none() && !is_dirty {
+            return Turn::Ended(End::Stopped { is_clean: true });
+        }
+        if self.clock.monotonic() >= until {
+            return Turn::Ended(End::Stopped { is_clean: false });
+        }
+        Turn::Go
+    }
+}
+
+/// Longest poll when nothing of ours is due: wakes the loop for commands.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);

@@ -1,0 +1,185 @@
+//! Calls: which task is next, with which instance, and what follows when a call fails.
+
+use std::time::Duration;
+
+use super::{OnError, Worker};
+use crate::client::Client;
+use crate::processor::{LogLevel, LogLine, ProcessError, Processor};
+use crate::record::Partition;
+use crate::task::{Called, Step, Task, Verdict};
+
+/// First pause after a fault of the host or a failed commit; doubled up to the longest.
+const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+const BACKOFF_LONGEST: Duration = Duration::from_secs(5);
+
+/// Faults of the host in a row after which an operator has to look.
+const HOST_FAULTS_MAX: u32 = 10;
+
+impl<C: Client> Worker<C> {
+    /// Whether a call may be made at all now.
+    fn may_call(&self, now: Duration) -> bool {
+        self.stopping.is_none()
+            && !self.is_paused
+            && self.halted.is_none()
+            && now >= self.rest_until
+            && (self.flight.is_none() || self.setup.bounds.overlap)
+            && !self.is_full()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        let (mut records, mut writes, mut bytes) = (0, 0, 0);
+        for task in self.tasks.values() {
+            let (w, b) = task.filled_writes();
+            records += task.filled_records();
+            writes += w;
+            bytes += b;
+        }
+        self.limits.is_full(records, writes, bytes)
+    }
+
+    /// The task whose turn it is, among those that could be called now.
+    pub(super) fn next_ready(&mut self, now: Duration) -> Option<Partition> {
+        if !self.may_call(now) {
+            return None;
+        }
+        let last = self.called_last;
+        let after = self.tasks.range(after(last)..).map(|(p, _)| *p);
+        let order: Vec<Partition> = after.chain(self.tasks.range(..=last).map(|(p, _)| *p)).collect();
+        order.into_iter().find(|p| !self.is_leaving(*p) && self.is_task_ready(*p, now))
+    }
+
+    fn is_task_ready(&mut self, partition: Partition, now: Duration) -> bool {
+        let client = &self.client;
+        self.tasks.get_mut(&partition).is_some_and(|t| t.is_ready(now, |input| client.end_of(input, partition)))
+    }
+
+    pub(super) fn call_next(&mut self) {
+        let now = self.clock.monotonic();
+        let Some(partition) = self.next_ready(now) else { return };
+        self.called_last = partition;
+        let mut instance = match self.take_instance() {
+            Ok(instance) => instance,
+            Err(ProcessError::Guest(fault)) => {
+                self.halted = Some(format!("the component does not open: {fault}"));
+                return;
+            }
+            Err(ProcessError::Host(why)) => return self.host_fault(why),
+        };
+        let (now_ms, seed) = (self.clock.wall_ms(), self.version.name.revision);
+        let client = &self.client;
+        let Some(task) = self.tasks.get_mut(&partition) else { return };
+        let called = task.call(instance.as_mut(), now, now_ms, seed, |input| client.end_of(input, partition));
+        self.counters.calls += 1;
+        log_lines(&self.setup.task.group, partition, task.take_log());
+        match called {
+            Called::Failed { step } => self.failed(partition, step),
+            Called::HostFault(why) => self.host_fault(why),
+            kept => {
+                self.instance = Some(instance);
+                self.kept(partition, kept);
+            }
+        }
+    }
+
+    fn take_instance(&mut self) -> Result<Box<dyn Processor>, ProcessError> {
+        match self.instance.take() {
+            Some(instance) if !instance.is_bloated() => Ok(instance),
+            _ => {
+                self.counters.instances += 1;
+                self.version.version.instance()
+            }
+        }
+    }
+
+    fn kept(&mut self, partition: Partition, called: Called) {
+        let Called::Kept { records, spent } = called else { return };
+        self.counters.records += records as u64;
+        if let Some(batch) = spent {
+            self.client.recycle(batch);
+        }
+        if self.tasks.get(&partition).is_some_and(|t| t.backlog() <= 1) {
+            self.unhold(partition);
+        }
+    }
+
+    fn failed(&mut self, partition: Partition, step: Step) {
+        self.counters.guest_faults += 1;
+        let Step::Convicted(verdict) = step else { return };
+        let on_error = self.setup.on_error.clone();
+        match on_error {
+            OnError::DeadLetter => self.bury(partition, &verdict),
+            OnError::Retry { times, backoff } => self.retry(partition, &verdict, times, backoff),
+            OnError::Halt => {
+                let why = format!("partition {partition}: {}", verdict.fault);
+                self.counters.note_fault(why.clone());
+                self.halted = Some(why);
+            }
+        }
+    }
+
+    fn bury(&mut self, partition: Partition, verdict: &Verdict) {
+        let Some(task) = self.tasks.get_mut(&partition) else { return };
+        let called = task.bury(verdict, &self.version.name);
+        self.counters.dead_letters += 1;
+        self.kept(partition, called);
+    }
+
+    fn retry(&mut self, partition: Partition, verdict: &Verdict, times: u32, backoff: Duration) {
+        let now = self.clock.monotonic();
+        let Some(task) = self.tasks.get_mut(&partition) else { return };
+        let tried = task.retried();
+        if tried >= times {
+            return self.bury(partition, verdict);
+        }
+        task.suspend(now + backoff * 2u32.saturating_pow(tried), verdict.fault.to_string());
+    }
+
+    /// Drops everything uncommitted and rests: trouble of our own must not look like the component's.
+    pub(super) fn host_fault(&mut self, why: String) {
+        self.counters.host_faults += 1;
+        self.counters.note_fault(why.clone());
+        self.rest();
+        if self.faults_in_a_row >= HOST_FAULTS_MAX {
+            self.halted = Some(why);
+        }
+        if self.flight.is_none() {
+            self.rewind_all();
+        } else {
+            // The set in commit is complete and sound; what is being filled goes when its outcome is known.
+            self.is_rewind_due = true;
+        }
+    }
+
+    /// No call for a while: longer with each failure in a row.
+    pub(super) fn rest(&mut self) {
+        let doubled = BACKOFF_FIRST * 2u32.saturating_pow(self.faults_in_a_row.min(16));
+        self.faults_in_a_row += 1;
+        self.rest_until = self.clock.monotonic() + doubled.min(BACKOFF_LONGEST);
+    }
+
+    /// All tasks go back to where they were last committed, and the instance, which has seen more, goes.
+    pub(super) fn rewind_all(&mut self) {
+        self.instance = None;
+        let partitions: Vec<_> = self.tasks.keys().copied().collect();
+        for partition in partitions {
+            self.tasks.get_mut(&partition).into_iter().for_each(Task::roll_back);
+            self.unhold(partition);
+            self.fetch_if_running(partition);
+        }
+    }
+}
+
+fn after(partition: Partition) -> Partition {
+    Partition(partition.0 + 1)
+}
+
+fn log_lines(processor: &str, partition: Partition, lines: Vec<LogLine>) {
+    for LogLine { level, text } in lines {
+        match level {
+            LogLevel::Debug => tracing::debug!(processor, %partition, text, "component"),
+            LogLevel::Info => tracing::info!(processor, %partition, text, "component"),
+            LogLevel::Warn => tracing::warn!(processor, %partition, text, "component"),
+            LogLevel::Error => tracing::error!(processor, %partition, text, "component"),
+        }
+    }
+}

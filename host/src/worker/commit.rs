@@ -1,0 +1,160 @@
+//! Sets go out and outcomes come back. The next set is sealed only when the outcome of the one before it was applied.
+
+use super::{End, Flight, Worker};
+use crate::client::{Client, Commit, CommitFault, Member, Outcome, Snapshot, TaskOutcome, Verdict};
+use crate::record::Partition;
+use crate::task::{State, Task};
+
+impl<C: Client> Worker<C> {
+    pub(super) fn seal_if_due(&mut self, is_idle: bool) -> Option<End> {
+        if self.flight.is_some() || !self.is_due(is_idle) {
+            return None;
+        }
+        match self.client.seal() {
+            Ok(snapshot) => self.seal(snapshot),
+            Err(event) => return self.handle(event),
+        }
+        None
+    }
+
+    fn is_due(&self, is_idle: bool) -> bool {
+        if !self.tasks.values().any(Task::is_dirty) {
+            return false;
+        }
+        if self.stopping.is_some() || self.leaving.as_ref().is_some_and(|l| !l.is_sealed) || self.is_full() {
+            return true;
+        }
+        let since = self.clock.monotonic().saturating_sub(self.last_seal);
+        let bounds = self.limits.bounds();
+        let is_dry = is_idle && self.tasks.values().all(|t| t.backlog() == 0);
+        since >= bounds.commit_interval || is_dry && since >= bounds.commit_min_interval
+    }
+
+    fn seal(&mut self, snapshot: Snapshot) {
+        let chosen = self.tasks_to_seal(&snapshot.member);
+        let mut tasks = Vec::with_capacity(chosen.len());
+        for partition in chosen {
+            let identity = (self.setup.random)();
+            let Some(task) = self.tasks.get_mut(&partition) else { continue };
+            match task.seal(&self.version.name, identity) {
+                Ok(commit) => tasks.push(commit),
+                Err(error) => {
+                    // Whatever was sealed before it must not go out alone: all of it is still ours to drop.
+                    return self.host_fault(format!("partition {partition}: {error}"));
+                }
+            }
+        }
+        if let Some(leaving) = &mut self.leaving {
+            leaving.is_sealed = true;
+        }
+        if tasks.is_empty() {
+            return;
+        }
+        self.last_seal = self.clock.monotonic();
+        self.flight = Some(Flight { member: snapshot.member.clone() });
+        self.client.start_commit(Commit { snapshot, tasks });
+    }
+
+    /// Dirty tasks that this membership may commit; while partitions are leaving, only those.
+    fn tasks_to_seal(&mut self, member: &Member) -> Vec<Partition> {
+        let dirty: Vec<Partition> = self.tasks.values().filter(|t| t.is_dirty()).map(Task::partition).collect();
+        let mut chosen = Vec::with_capacity(dirty.len());
+        for partition in dirty {
+            if self.leaving.is_some() && !self.is_leaving(partition) {
+                continue;
+            }
+            let Some(task) = self.tasks.get(&partition) else { continue };
+            if task.is_ours_under(member) {
+                chosen.push(partition);
+            } else if task.member().id != member.id {
+                self.disown(partition);
+            } else {
+                self.check(partition, member.generation);
+            }
+        }
+        chosen
+    }
+
+    /// The group knows us under another name now: what was given to the old one is lost. If the partition stays with
+    /// us, the client assigns it anew.
+    fn disown(&mut self, partition: Partition) {
+        if let Some(task) = self.tasks.get_mut(&partition) {
+            task.forsake();
+            self.instance = None;
+        }
+    }
+
+    pub(super) fn apply_outcome(&mut self, outcome: Outcome) {
+        let Some(flight) = self.flight.take() else { return };
+        let is_committed = outcome.tasks.iter().all(|t| t.verdict == Verdict::Committed);
+        if let Some(cause) = &outcome.cause {
+            self.counters.note_fault(format!("commit: {cause}"));
+        }
+        let mut must_rewind = std::mem::take(&mut self.is_rewind_due);
+        for task in outcome.tasks {
+            must_rewind |= task.verdict == Verdict::NotCommitted;
+            self.apply_to_task(task);
+        }
+        if is_committed {
+            self.counters.commits += 1;
+            self.limits.recover();
+            self.faults_in_a_row = 0;
+        } else {
+            self.counters.commits_failed += 1;
+            self.react(outcome.cause, &flight);
+        }
+        if must_rewind {
+            self.rewind_all();
+        }
+    }
+
+    fn apply_to_task(&mut self, outcome: TaskOutcome) {
+        let TaskOutcome { partition, verdict, metadata, spent } = outcome;
+        let now_ms = self.clock.wall_ms();
+        let Some(task) = self.tasks.get_mut(&partition).filter(|t| t.is_in_flight()) else { return };
+        match verdict {
+            Verdict::Committed => {
+                let was_genesis = task.state() == &State::Genesis;
+                let outputs = spent.outputs.len() as u64;
+                task.reuse(spent);
+                self.counters.outputs += outputs;
+                match task.committed_as(metadata, now_ms) {
+                    Ok(()) if was_genesis => self.fetch_if_running(partition),
+                    Ok(()) => {}
+                    Err(error) => self.rebuild(partition, &error.to_string()),
+                }
+            }
+            Verdict::NotCommitted if task.state() == &State::Genesis => self.recreate_task(partition),
+            Verdict::NotCommitted => task.reuse(spent),
+            Verdict::Foreign => self.recreate_task(partition),
+            Verdict::Torn => self.halt_task(partition, "a transaction was torn: its inputs carry two commits".into()),
+        }
+    }
+
+    /// The commit stands but the local store does not have it: empty the store and read its changelog.
+    fn rebuild(&mut self, partition: Partition, why: &str) {
+        self.counters.note_fault(format!("partition {partition}: {why}; its state is restored from the changelog"));
+        if let Some(task) = self.tasks.get_mut(&partition)
+            && let Err(error) = task.wipe()
+        {
+            return self.halt_task(partition, format!("its stores cannot be emptied: {error}"));
+        }
+        self.recreate_task(partition);
+    }
+
+    fn react(&mut self, cause: Option<CommitFault>, flight: &Flight) {
+        match cause {
+            Some(CommitFault::TooLarge(_) | CommitFault::Timeout(_)) => self.limits.halve(),
+            Some(CommitFault::FencedByGroup(_)) => {
+                let fenced: Vec<_> =
+                    self.tasks.values().filter(|t| t.member().id == flight.member.id).map(Task::partition).collect();
+                fenced.into_iter().for_each(|p| self.disown(p));
+            }
+            Some(CommitFault::IllegalGeneration) => {
+                let generation = flight.member.generation;
+                tracing::debug!(generation, "the group moved on during a commit");
+            }
+            Some(CommitFault::FencedByProducer(_) | CommitFault::Other(_)) | None => self.rest(),
+        }
+    }
+}
