@@ -7,5 +7,6 @@ pub mod processor;
 pub mod record;
 pub mod store;
 pub mod task;
+pub mod topology;
 pub mod wasm;
 pub mod worker;

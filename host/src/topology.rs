@@ -1,0 +1,131 @@
+//! A manifest, checked: an immutable description of topics, processors and settings, or every problem found in it.
+//! Knows no running thing and does no input or output.
+
+mod manifest;
+mod problem;
+mod section;
+
+pub use manifest::parse;
+pub use problem::{Problem, Problems};
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One application, as its manifest describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topology {
+    pub application: String,
+    /// Properties for the Kafka client; `None` is the embedded broker.
+    pub kafka: Option<BTreeMap<String, String>>,
+    pub host: HostSettings,
+    pub topics: BTreeMap<String, TopicSettings>,
+    /// In the order of their names.
+    pub processors: Vec<ProcessorSettings>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostSettings {
+    /// Name of this host in groups and transactions.
+    pub id: String,
+    /// Folder of state, compiled components and the embedded broker, relative to the manifest.
+    pub data: String,
+}
+
+/// A topic of the application. Topics that are missing at start are made with these.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicSettings {
+    pub partitions: i32,
+    pub replication: i32,
+    /// Kafka topic settings, such as `cleanup.policy`.
+    pub settings: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProcessorSettings {
+    pub name: String,
+    /// Path of the component file, relative to the manifest.
+    pub component: String,
+    pub inputs: Vec<InputSettings>,
+    pub outputs: Vec<String>,
+    pub tables: Vec<String>,
+    pub stores: Vec<StoreSettings>,
+    /// Threads on each host.
+    pub workers: u16,
+    pub on_error: ErrorPolicy,
+    pub commit: CommitSettings,
+    pub limits: LimitSettings,
+    /// Handed to the component as it is, as JSON.
+    pub settings: serde_json::Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputSettings {
+    pub topic: String,
+    pub starts_at_end: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreSettings {
+    pub name: String,
+    pub kind: StoreKind,
+    /// Whether keys can be read in order.
+    pub scans: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    Memory,
+    Disk,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorPolicy {
+    DeadLetter,
+    Retry { times: u32, backoff: Duration },
+    Halt,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommitSettings {
+    pub interval_ms: u64,
+    pub records_max: usize,
+    pub bytes_max: usize,
+}
+
+/// What one instance may use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitSettings {
+    pub memory_mib: u64,
+    /// CPU time of a call, before its records are counted.
+    pub call_ms: u64,
+    /// CPU time per record of a call, added to `call_ms`.
+    pub record_us: u64,
+    /// Bytes that one call may return.
+    pub output_mib: u64,
+    /// Lines that one call may log.
+    pub log_lines: u32,
+    /// Whether calls are watched for time. A trusted component runs some percent faster without.
+    pub is_timed: bool,
+}
+
+impl Topology {
+    /// Consumer group of a processor.
+    pub fn group(&self, processor: &ProcessorSettings) -> String {
+        format!("{}.{}", self.application, processor.name)
+    }
+
+    /// Topic of the dead letters of a processor.
+    pub fn dead_letters(&self, processor: &ProcessorSettings) -> String {
+        format!("{}.dlq", self.group(processor))
+    }
+
+    /// Changelog topic of a store.
+    pub fn changelog(&self, processor: &ProcessorSettings, store: &StoreSettings) -> String {
+        format!("{}.{}.changelog", self.group(processor), store.name)
+    }
+
+    /// Number of partitions, and so of tasks, of a processor.
+    pub fn partitions(&self, processor: &ProcessorSettings) -> i32 {
+        processor.inputs.first().and_then(|i| self.topics.get(&i.topic)).map_or(1, |t| t.partitions)
+    }
+}
