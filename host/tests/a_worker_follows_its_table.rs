@@ -1,0 +1,423 @@
+//! The rows of "what happens to the two sets" (host/ARCHITECTURE.md), one test each, on a client that plays a script.
+//! No stores here: state is the simulation's and the stores' own tests' business.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmill::client::*;
+use wasmill::clock::Clock;
+use wasmill::processor::*;
+use wasmill::record::*;
+use wasmill::task::{Start, State, TaskSetup, VersionName};
+use wasmill::worker::*;
+
+/// What the worker asked of its client.
+#[derive(Debug, PartialEq, Clone)]
+enum Asked {
+    Locate(i32),
+    Fetch(Vec<(i32, i64)>),
+    /// Partition, next offset, outputs, dead letters, sequence.
+    Commit(Vec<(i32, i64, usize, usize, u64)>),
+    Release(Vec<i32>),
+}
+
+#[derive(Default)]
+struct Script {
+    events: VecDeque<Event>,
+    asked: Vec<Asked>,
+    member: Member,
+    sealed: Option<Commit>,
+}
+
+struct ScriptClient(Rc<RefCell<Script>>);
+
+impl Client for ScriptClient {
+    fn poll(&mut self, _: Duration) -> Event {
+        self.0.borrow_mut().events.pop_front().unwrap_or(Event::Idle)
+    }
+    fn seal(&mut self) -> Result<Snapshot, Event> {
+        Ok(Snapshot { member: self.0.borrow().member.clone(), handle: Box::new(()) })
+    }
+    fn start_commit(&mut self, commit: Commit) {
+        let row = |t: &TaskCommit| {
+            (t.partition.0, t.positions[0].next.0, t.outputs.len(), t.dead_letters.len(), t.metadata.sequence)
+        };
+        let mut script = self.0.borrow_mut();
+        script.asked.push(Asked::Commit(commit.tasks.iter().map(row).collect()));
+        assert!(script.sealed.replace(commit).is_none(), "one commit in flight");
+    }
+    fn locate(&mut self, partition: Partition) {
+        self.0.borrow_mut().asked.push(Asked::Locate(partition.0));
+    }
+    fn restore(&mut self, _: u16, _: Partition, _: Offset, _: Offset) {
+        panic!("no stores")
+    }
+    fn fetch(&mut self, positions: &[Position]) {
+        let rows = positions.iter().map(|p| (p.partition.0, p.next.0)).collect();
+        self.0.borrow_mut().asked.push(Asked::Fetch(rows));
+    }
+    fn hold(&mut self, _: Input, _: Partition, _: bool) {}
+    fn release(&mut self, partitions: &[Partition]) {
+        self.0.borrow_mut().asked.push(Asked::Release(partitions.iter().map(|p| p.0).collect()));
+    }
+    fn end_of(&self, _: Input, _: Partition) -> Option<Offset> {
+        None
+    }
+    fn recycle(&mut self, _: Batch) {}
+    fn leave(&mut self) {}
+}
+
+struct ManualClock(Arc<std::sync::atomic::AtomicU64>);
+
+impl Clock for ManualClock {
+    fn wall_ms(&self) -> i64 {
+        self.0.load(std::sync::atomic::Ordering::SeqCst) as i64
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+thread_local! {
+    /// Instances made in this test.
+    static INSTANCES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Echoes values; fails on the value `bad`.
+struct Echo;
+
+impl Processor for Echo {
+    fn process(&mut self, batch: BatchRef<'_>, scope: &mut Scope) -> Result<(), ProcessError> {
+        for (i, record) in batch.records().enumerate() {
+            if record.value == Some(b"bad") {
+                let kind = FaultKind::Failure("bad".into());
+                return Err(GuestFault { kind, index: Some(i as u32), message: "no".into(), backtrace: None }.into());
+            }
+            let (key, value) = (record.key, record.value);
+            let output = NewOutput { output: 0, timestamp_ms: None, key, value, headers: Headers::default() };
+            scope.outputs.push(&record, output);
+        }
+        Ok(())
+    }
+}
+
+struct EchoVersion;
+
+impl Version for EchoVersion {
+    fn instance(&mut self) -> Result<Box<dyn Processor>, ProcessError> {
+        INSTANCES.set(INSTANCES.get() + 1);
+        Ok(Box::new(Echo))
+    }
+}
+
+struct Stage {
+    worker: Worker<ScriptClient>,
+    script: Rc<RefCell<Script>>,
+    now_ms: Arc<std::sync::atomic::AtomicU64>,
+}
+
+fn member(id: &str, generation: i32) -> Member {
+    Member { id: id.into(), generation }
+}
+
+fn located(next: i64, sequence: u64) -> Located {
+    let metadata = Metadata { sequence, nonce: 5, revision: 1, ..Metadata::default() }.to_string();
+    let committed = Some(Committed { next: Offset(next), metadata });
+    let input = LocatedInput { input: Input(0), committed, first: Offset(0), end: Offset(1000) };
+    Located { inputs: vec![input], changelogs: Vec::new(), has_cutover: false }
+}
+
+fn batch(partition: i32, first: i64, values: &[&str]) -> Event {
+    let mut builder = BatchBuilder::new(Input(0), Partition(partition), None);
+    for (i, value) in values.iter().enumerate() {
+        let headers = Headers::default();
+        let value = Some(value.as_bytes());
+        builder.push(&Record { offset: first + i as i64, timestamp_ms: 1, key: None, value, headers });
+    }
+    Event::Records(builder.build())
+}
+
+impl Stage {
+    fn new(on_error: OnError, overlap: bool) -> Self {
+        INSTANCES.set(0);
+        let script = Rc::new(RefCell::new(Script { member: member("m1", 1), ..Script::default() }));
+        let now_ms = Arc::new(std::sync::atomic::AtomicU64::new(1000));
+        let task = TaskSetup {
+            group: "app.echo".into(),
+            inputs: vec!["in".into()],
+            output_count: 1,
+            stores: Vec::new(),
+            start: Start::Earliest,
+            merge_wait: Duration::ZERO,
+            checkpoint_age_ms_max: 1000,
+        };
+        let setup = Setup {
+            task: Arc::new(task),
+            bounds: Bounds { overlap, ..Bounds::default() },
+            on_error,
+            open_store: Box::new(|_, _| unreachable!("no stores")),
+            random: Box::new(|| 4),
+        };
+        let name = VersionName { revision: 1, number: 1, digest: "d".into() };
+        let version = ActiveVersion { name, version: Box::new(EchoVersion) };
+        let clock = Arc::new(ManualClock(now_ms.clone()));
+        Self { worker: Worker::new(setup, ScriptClient(script.clone()), clock, version), script, now_ms }
+    }
+
+    /// With partitions assigned and running at offset 10, sequence 3.
+    fn running(on_error: OnError, overlap: bool, partitions: &[i32]) -> Self {
+        let mut stage = Self::new(on_error, overlap);
+        let all = partitions.iter().map(|p| Partition(*p)).collect();
+        stage.play(Event::Assigned { partitions: all, member: member("m1", 1) });
+        for p in partitions {
+            stage.play(Event::Located { partition: Partition(*p), found: Box::new(Ok(located(10, 3))) });
+        }
+        stage.script.borrow_mut().asked.clear();
+        stage
+    }
+
+    /// Lets the worker handle one event and then settle.
+    fn play(&mut self, event: Event) {
+        self.script.borrow_mut().events.push_back(event);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..8 {
+            assert_eq!(self.worker.turn(Duration::ZERO), Turn::Go);
+        }
+    }
+
+    /// Lets time pass, so that what is filled is sealed.
+    fn pass(&mut self, ms: u64) {
+        self.now_ms.fetch_add(ms, std::sync::atomic::Ordering::SeqCst);
+        self.settle();
+    }
+
+    fn answer(&mut self, verdict: Verdict, cause: Option<CommitFault>) {
+        let commit = self.script.borrow_mut().sealed.take().expect("a commit in flight");
+        let outcome = |t: TaskCommit| TaskOutcome {
+            partition: t.partition,
+            verdict,
+            metadata: Metadata { nonce: 5, ..t.metadata.clone() },
+            spent: t,
+        };
+        let tasks = commit.tasks.into_iter().map(outcome).collect();
+        self.play(Event::Committed(Outcome { tasks, cause }));
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.script.borrow_mut().asked)
+    }
+
+    fn state(&self, partition: i32) -> State {
+        let status = self.worker.status();
+        let task = status.tasks.iter().find(|t| t.partition == Partition(partition));
+        task.map(|t| t.state.clone()).expect("a task")
+    }
+}
+
+#[test]
+fn a_task_that_never_ran_commits_its_start_first() {
+    let mut stage = Stage::new(OnError::DeadLetter, false);
+    stage.play(Event::Assigned { partitions: vec![Partition(0)], member: member("m1", 1) });
+    assert_eq!(stage.asked(), [Asked::Locate(0)]);
+    let mut fresh = located(0, 0);
+    fresh.inputs[0].committed = None;
+    fresh.inputs[0].first = Offset(7);
+    stage.play(Event::Located { partition: Partition(0), found: Box::new(Ok(fresh)) });
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 7, 0, 0, 0)])]);
+    stage.answer(Verdict::Committed, None);
+    assert_eq!(stage.asked(), [Asked::Fetch(vec![(0, 7)])]);
+    assert_eq!(stage.state(0), State::Running);
+}
+
+#[test]
+fn committed_effects_move_the_task_on() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a", "b"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 2, 0, 4)])]);
+    stage.answer(Verdict::Committed, None);
+    stage.play(batch(0, 12, &["c"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 13, 1, 0, 5)])]);
+    assert_eq!(INSTANCES.get(), 1, "a clean run keeps its instance");
+}
+
+#[test]
+fn without_overlap_nothing_is_called_while_a_commit_runs_and_with_it_one_set_fills() {
+    for overlap in [false, true] {
+        let mut stage = Stage::running(OnError::DeadLetter, overlap, &[0]);
+        stage.play(batch(0, 10, &["a"]));
+        stage.pass(100);
+        stage.play(batch(0, 11, &["b"]));
+        assert_eq!(stage.worker.counters().records, if overlap { 2 } else { 1 });
+        stage.pass(100);
+        assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])]);
+        stage.answer(Verdict::Committed, None);
+        stage.pass(100);
+        assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 1, 0, 5)])]);
+    }
+}
+
+#[test]
+fn an_abort_rewinds_every_task_and_replaces_the_instance() {
+    for overlap in [false, true] {
+        let mut stage = Stage::running(OnError::DeadLetter, overlap, &[0, 1]);
+        stage.play(batch(0, 10, &["a"]));
+        stage.pass(100);
+        stage.play(batch(1, 10, &["x"]));
+        stage.asked();
+        stage.answer(Verdict::NotCommitted, Some(CommitFault::Other("no".into())));
+        assert_eq!(stage.asked(), [Asked::Fetch(vec![(0, 10)]), Asked::Fetch(vec![(1, 10)])]);
+        stage.pass(1000);
+        stage.play(batch(0, 10, &["a"]));
+        stage.pass(100);
+        assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])], "the same sequence again");
+        assert_eq!(INSTANCES.get(), 2);
+    }
+}
+
+#[test]
+fn a_commit_that_is_not_ours_any_more_starts_the_task_over() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.pass(100);
+    stage.asked();
+    stage.answer(Verdict::Foreign, Some(CommitFault::Other("fatal".into())));
+    assert_eq!(stage.asked(), [Asked::Locate(0)]);
+    assert_eq!(stage.state(0), State::Created);
+}
+
+#[test]
+fn a_torn_commit_halts_its_tasks() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.pass(100);
+    stage.answer(Verdict::Torn, None);
+    assert!(matches!(stage.state(0), State::Halted { .. }));
+}
+
+#[test]
+fn a_new_member_id_at_the_seal_drops_what_the_old_one_did() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.script.borrow_mut().member = member("m2", 1);
+    stage.pass(100);
+    assert_eq!(stage.asked(), [], "nothing is committed under a name the task was not given to");
+    stage.play(Event::Lost { partitions: vec![Partition(0)] });
+    assert_eq!(stage.asked(), [Asked::Release(vec![0])]);
+}
+
+#[test]
+fn a_new_generation_is_committed_under_only_after_the_sequence_was_found_to_be_ours() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.script.borrow_mut().member = member("m1", 2);
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Locate(0)]);
+    stage.play(Event::Located { partition: Partition(0), found: Box::new(Ok(located(10, 3))) });
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])]);
+    stage.answer(Verdict::Committed, None);
+
+    stage.script.borrow_mut().member = member("m1", 3);
+    stage.play(batch(0, 11, &["b"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Locate(0)]);
+    stage.play(Event::Located { partition: Partition(0), found: Box::new(Ok(located(50, 9))) });
+    assert_eq!(stage.asked(), [Asked::Locate(0)], "somebody else has committed: from the start");
+}
+
+#[test]
+fn a_revoke_commits_the_leaving_part_once_and_then_lets_go() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0, 1]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.play(batch(1, 10, &["x", "y"]));
+    stage.play(Event::Revoked { partitions: vec![Partition(1)], member: member("m1", 1) });
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(1, 12, 2, 0, 4)])]);
+    stage.answer(Verdict::Committed, None);
+    assert_eq!(stage.asked(), [Asked::Release(vec![1])]);
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])], "the other task kept its part");
+}
+
+#[test]
+fn a_revoke_waits_for_the_flight_but_not_longer_than_its_budget() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.pass(100);
+    stage.play(Event::Revoked { partitions: vec![Partition(0)], member: member("m1", 1) });
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])]);
+    stage.pass(Bounds::default().revoke_budget.as_millis() as u64);
+    assert_eq!(stage.asked(), [Asked::Release(vec![0])]);
+    stage.answer(Verdict::Committed, None);
+    assert_eq!(stage.worker.status().tasks, [], "a late success promotes nothing");
+}
+
+#[test]
+fn a_bad_record_becomes_one_dead_letter_in_its_place() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a", "bad", "c"]));
+    stage.settle();
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 13, 2, 1, 4)])]);
+}
+
+#[test]
+fn retry_keeps_the_prefix_and_other_tasks_go_on() {
+    let retry = OnError::Retry { times: 2, backoff: Duration::from_millis(500) };
+    let mut stage = Stage::running(retry, false, &[0, 1]);
+    stage.play(batch(0, 10, &["a", "bad"]));
+    stage.play(batch(1, 10, &["x"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4), (1, 11, 1, 0, 4)])]);
+    stage.answer(Verdict::Committed, None);
+    assert!(matches!(stage.state(0), State::Suspended { .. }));
+    stage.pass(600);
+    stage.pass(1100);
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 0, 1, 5)])], "after two retries, a dead letter");
+}
+
+#[test]
+fn halt_keeps_what_came_before_and_calls_nothing_more() {
+    let mut stage = Stage::running(OnError::Halt, false, &[0]);
+    stage.play(batch(0, 10, &["a", "bad", "c"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])]);
+    assert!(stage.worker.status().halted.is_some());
+}
+
+#[test]
+fn a_stop_commits_what_is_filled() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.worker.command(Command::Stop);
+    assert_eq!(stage.worker.turn(Duration::ZERO), Turn::Go);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])]);
+    let commit = stage.script.borrow_mut().sealed.take().expect("sealed");
+    let tasks = commit.tasks.into_iter().map(|t| TaskOutcome {
+        partition: t.partition,
+        verdict: Verdict::Committed,
+        metadata: t.metadata.clone(),
+        spent: t,
+    });
+    let outcome = Outcome { tasks: tasks.collect(), cause: None };
+    stage.script.borrow_mut().events.push_back(Event::Committed(outcome));
+    assert_eq!(stage.worker.turn(Duration::ZERO), Turn::Ended(End::Stopped { is_clean: true }));
+}
+
+#[test]
+fn input_that_was_removed_halts_its_task_and_names_the_gap() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    let position = Position { input: Input(0), partition: Partition(0), next: Offset(10) };
+    stage.play(Event::OutOfRange { position, first: Offset(20), end: Offset(30) });
+    let State::Halted { why } = stage.state(0) else { panic!("not halted") };
+    assert!(why.contains("10..20 of in/0"), "{why}");
+}
