@@ -23,7 +23,7 @@ pub struct Partition(pub i32);
 pub struct Offset(pub i64);
 
 /// An input of a processor, by its place in the manifest's `inputs`, counted from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Input(pub u16);
 
 /// Where a reader stands in one partition of one input: `next` is the first offset not yet processed.

@@ -6,6 +6,9 @@ pub mod changelog;
 
 use crate::record::Offset;
 
+/// Takes a changed key and its newest value, `None` for a removal.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
+
 /// Keyed bytes of one task. Used by one thread at a time. Keys are 1 to [`KEY_BYTES_MAX`] bytes.
 ///
 /// Packed forms (little endian), so that a component crosses its border once per batch:
@@ -58,7 +61,7 @@ pub trait Store: Send {
 
     /// Turns the filling set into the sealed set and visits each changed key once, with its newest value.
     /// There must be no sealed set.
-    fn seal(&mut self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) -> Result<(), StoreError>;
+    fn seal(&mut self, visit: Visit<'_>) -> Result<(), StoreError>;
 
     /// The sealed set is committed: it joins the base, atomically with `checkpoint`. The filling set stays.
     fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError>;

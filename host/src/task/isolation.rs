@@ -21,12 +21,6 @@ pub(super) struct Isolation {
     records_max: Option<usize>,
 }
 
-impl Default for Input {
-    fn default() -> Self {
-        Self(0)
-    }
-}
-
 /// Records `from..to` of the first batch of `input`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Segment {
