@@ -5,6 +5,7 @@ pub mod clock;
 pub mod kafka;
 pub mod processor;
 pub mod record;
+pub mod run;
 pub mod store;
 pub mod task;
 pub mod topology;

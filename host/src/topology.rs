@@ -4,9 +4,11 @@
 mod manifest;
 mod problem;
 mod section;
+mod topics;
 
 pub use manifest::parse;
 pub use problem::{Problem, Problems};
+pub use topics::{CHANGELOG_DELETE_RETENTION_MS, TopicNeed};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
