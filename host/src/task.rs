@@ -6,6 +6,7 @@ mod dead_letter;
 mod inbox;
 mod isolation;
 mod sealing;
+mod ticks;
 
 pub use assignment::{Halt, Plan, RestoreFrom, plan};
 pub use isolation::{Step, Verdict};
@@ -19,6 +20,7 @@ use crate::record::{Batch, Input, Offset, Outputs, Partition, Position};
 use crate::store::{Store, StoreError};
 use inbox::Inbox;
 use isolation::Isolation;
+use ticks::Ticks;
 
 /// What all tasks of a processor have in common; checked before any task exists.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct TaskSetup {
     pub start: Start,
     /// How long an input with nothing buffered is waited for while its known end is ahead.
     pub merge_wait: Duration,
+    /// How often the component is told that time passes.
+    pub tick_interval: Option<Duration>,
     /// A checkpoint older than this may have missed collected tombstones: half of the changelog's delete.retention.ms.
     pub checkpoint_age_ms_max: i64,
 }
@@ -105,6 +109,7 @@ pub struct Task {
     scope: Scope,
     inbox: Inbox,
     isolation: Isolation,
+    ticks: Ticks,
     dead_letters: Vec<DeadLetter>,
     /// Input records in the filling set.
     filled_records: usize,
@@ -132,6 +137,7 @@ impl Task {
     pub fn new(partition: Partition, setup: Arc<TaskSetup>, member: Member, stores: Vec<Box<dyn Store>>) -> Self {
         let inputs = setup.inputs.len();
         let output_count = setup.output_count;
+        let ticks = Ticks::new(setup.tick_interval);
         Self {
             partition,
             checked_generation: member.generation,
@@ -144,6 +150,7 @@ impl Task {
             scope: Scope { stores, output_count, ..Scope::default() },
             inbox: Inbox::new(inputs, setup.merge_wait),
             isolation: Isolation::default(),
+            ticks,
             dead_letters: Vec::new(),
             filled_records: 0,
             must_commit: false,
@@ -229,8 +236,9 @@ impl Task {
         let segment = self.isolation.front();
         let batch = self.inbox.head(segment.input).part(segment.from, segment.to);
         let first = batch.record(0);
+        let call_seed = seed ^ (first.offset as u64).rotate_left(17) ^ (self.partition.0 as u64);
         self.scope.now_ms = now_ms;
-        self.scope.seed = seed ^ (first.offset as u64).rotate_left(17) ^ (self.partition.0 as u64);
+        self.scope.seed = call_seed;
         let mark = self.scope.outputs.mark();
         let called = processor.process(batch, &mut self.scope);
         let last = batch.record(batch.len() - 1);
@@ -251,6 +259,11 @@ impl Task {
                 }
             }
         }
+    }
+
+    fn prepare_scope(&mut self, now_ms: i64, seed: u64) {
+        self.scope.now_ms = now_ms;
+        self.scope.seed = seed;
     }
 
     /// Passes the record that was found to be at fault, leaving a dead letter in its place.
@@ -306,6 +319,7 @@ impl Task {
         self.isolation.clear();
         self.next.clone_from(&self.committed.next);
         self.stream_time_ms = self.committed.metadata.stream_time_ms;
+        self.ticks.roll_back();
     }
 
     fn drop_filling_effects(&mut self) {

@@ -84,9 +84,11 @@ impl Clock for ManualClock {
 thread_local! {
     /// Instances made in this test.
     static INSTANCES: Cell<u32> = const { Cell::new(0) };
+    /// Scheduled times and missed counts of ticks.
+    static TICKS: RefCell<Vec<(i64, u64)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Echoes values; fails on the value `bad`.
+/// Echoes values; fails on the value `bad`. Each tick puts out its scheduled time and what it stands for.
 struct Echo;
 
 impl Processor for Echo {
@@ -100,6 +102,15 @@ impl Processor for Echo {
             let output = NewOutput { output: 0, timestamp_ms: None, key, value, headers: Headers::default() };
             scope.outputs.push(&record, output);
         }
+        Ok(())
+    }
+
+    fn tick(&mut self, batch: BatchRef<'_>, missed: u64, scope: &mut Scope) -> Result<(), ProcessError> {
+        let record = batch.record(0);
+        TICKS.with_borrow_mut(|t| t.push((record.timestamp_ms, missed)));
+        let output =
+            NewOutput { output: 0, timestamp_ms: None, key: None, value: Some(b"tick"), headers: Headers::default() };
+        scope.outputs.push(&record, output);
         Ok(())
     }
 }
@@ -142,6 +153,10 @@ fn batch(partition: i32, first: i64, values: &[&str]) -> Event {
 
 impl Stage {
     fn new(on_error: OnError, overlap: bool) -> Self {
+        Self::ticking(on_error, overlap, None)
+    }
+
+    fn ticking(on_error: OnError, overlap: bool, tick: Option<Duration>) -> Self {
         INSTANCES.set(0);
         let script = Rc::new(RefCell::new(Script { member: member("m1", 1), ..Script::default() }));
         let now_ms = Arc::new(std::sync::atomic::AtomicU64::new(1000));
@@ -152,6 +167,7 @@ impl Stage {
             stores: Vec::new(),
             start: Start::Earliest,
             merge_wait: Duration::ZERO,
+            tick_interval: tick,
             checkpoint_age_ms_max: 1000,
         };
         let setup = Setup {
@@ -420,4 +436,22 @@ fn input_that_was_removed_halts_its_task_and_names_the_gap() {
     stage.play(Event::OutOfRange { position, first: Offset(20), end: Offset(30) });
     let State::Halted { why } = stage.state(0) else { panic!("not halted") };
     assert!(why.contains("10..20 of in/0"), "{why}");
+}
+
+#[test]
+fn a_tick_commits_with_its_next_due_time_and_is_not_repeated() {
+    let mut stage = Stage::ticking(OnError::DeadLetter, false, Some(Duration::from_millis(100)));
+    TICKS.take();
+    stage.play(Event::Assigned { partitions: vec![Partition(0)], member: member("m1", 1) });
+    stage.play(Event::Located { partition: Partition(0), found: Box::new(Ok(located(10, 3))) });
+    stage.asked();
+    stage.pass(350);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 10, 1, 0, 4)])]);
+    let next_tick_ms = stage.script.borrow().sealed.as_ref().map(|c| c.tasks[0].metadata.next_tick_ms);
+    assert_eq!(next_tick_ms, Some(1400));
+    stage.answer(Verdict::NotCommitted, Some(CommitFault::IllegalGeneration));
+    stage.pass(60);
+    stage.answer(Verdict::Committed, None);
+    stage.pass(100);
+    assert_eq!(TICKS.take(), [(1100, 2), (1100, 3), (1500, 0)]);
 }

@@ -58,7 +58,7 @@ struct Span {
 }
 
 /// A point to which outputs can be cut back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     bytes: usize,
     entries: usize,

@@ -190,6 +190,7 @@ impl Task {
                 self.next.clone_from(next);
                 self.committed.next.clone_from(next);
                 self.must_commit = true;
+                self.ticks.resume(0, now_ms);
                 self.state = State::Genesis;
             }
             Plan::Restore { progress, stores } => {
@@ -199,6 +200,7 @@ impl Task {
                 self.committed = progress.clone();
                 self.next.clone_from(&progress.next);
                 self.stream_time_ms = progress.metadata.stream_time_ms;
+                self.ticks.resume(progress.metadata.next_tick_ms, now_ms);
                 self.state = State::Restoring { left: stores.len() };
                 self.run_if_restored();
             }
@@ -273,6 +275,7 @@ mod tests {
             stores: vec!["s".into()],
             start: Start::Earliest,
             merge_wait: Duration::ZERO,
+            tick_interval: None,
             checkpoint_age_ms_max: 1000,
         }
     }

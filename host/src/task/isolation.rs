@@ -8,7 +8,7 @@ use crate::processor::{FaultKind, GuestFault};
 use crate::record::Input;
 
 /// Failures in a row that convict one record: one may be bad luck.
-const FAILURES_TO_CONVICT: u32 = 2;
+pub(super) const FAILURES_TO_CONVICT: u32 = 2;
 
 /// The segments of the present run, in order. Empty while there is none.
 #[derive(Debug, Default)]

@@ -42,7 +42,7 @@ impl Task {
             nonce: 0,
             revision: version.revision,
             stream_time_ms: self.stream_time_ms,
-            next_tick_ms: self.committed.metadata.next_tick_ms,
+            next_tick_ms: self.ticks.next_ms(),
             changelogs: self.changelog_marks(is_genesis, identity),
             tables: self.committed.metadata.tables.clone(),
         };
@@ -105,6 +105,7 @@ impl Task {
                 Checkpoint { identity: mark.identity, next: mark.next, sequence: metadata.sequence, at_end_ms: now_ms };
             if is_genesis { store.restored(&checkpoint)? } else { store.commit(&checkpoint)? }
         }
+        self.ticks.committed(metadata.next_tick_ms);
         self.committed = Progress { metadata, next: sealed.next };
         if is_genesis {
             self.state = State::Running;

@@ -49,8 +49,9 @@ impl<C: Client> Worker<C> {
     }
 
     fn is_task_ready(&mut self, partition: Partition, now: Duration) -> bool {
-        let client = &self.client;
-        self.tasks.get_mut(&partition).is_some_and(|t| t.is_ready(now, |input| client.end_of(input, partition)))
+        let (client, now_ms) = (&self.client, self.clock.wall_ms());
+        let Some(task) = self.tasks.get_mut(&partition) else { return false };
+        task.is_tick_due(now_ms) || task.is_ready(now, |input| client.end_of(input, partition))
     }
 
     pub(super) fn call_next(&mut self) {
@@ -68,10 +69,16 @@ impl<C: Client> Worker<C> {
         let (now_ms, seed) = (self.clock.wall_ms(), self.version.name.revision);
         let client = &self.client;
         let Some(task) = self.tasks.get_mut(&partition) else { return };
-        let called = task.call(instance.as_mut(), now, now_ms, seed, |input| client.end_of(input, partition));
+        let is_tick = task.is_tick_due(now_ms);
+        let called = if is_tick {
+            task.tick(instance.as_mut(), now_ms, seed)
+        } else {
+            task.call(instance.as_mut(), now, now_ms, seed, |input| client.end_of(input, partition))
+        };
         self.counters.calls += 1;
         log_lines(&self.setup.task.group, partition, task.take_log());
         match called {
+            Called::Failed { step: Step::Convicted(verdict) } if is_tick => self.tick_convicted(partition, &verdict),
             Called::Failed { step } => self.failed(partition, step),
             Called::HostFault(why) => self.host_fault(why),
             kept => {
@@ -115,6 +122,28 @@ impl<C: Client> Worker<C> {
                 self.halted = Some(why);
             }
         }
+    }
+
+    fn tick_convicted(&mut self, partition: Partition, verdict: &Verdict) {
+        self.counters.guest_faults += 1;
+        let now_ms = self.clock.wall_ms();
+        let Some(task) = self.tasks.get_mut(&partition) else { return };
+        match &self.setup.on_error {
+            OnError::Retry { times, backoff } => {
+                let tried = task.retried();
+                if tried < *times {
+                    let until = self.clock.monotonic() + *backoff * 2u32.saturating_pow(tried);
+                    return task.suspend(until, verdict.fault.to_string());
+                }
+            }
+            OnError::Halt => {
+                self.halted = Some(format!("tick of partition {partition}: {}", verdict.fault));
+                return;
+            }
+            OnError::DeadLetter => {}
+        }
+        task.bury_tick(verdict, &self.version.name, now_ms);
+        self.counters.dead_letters += 1;
     }
 
     fn bury(&mut self, partition: Partition, verdict: &Verdict) {

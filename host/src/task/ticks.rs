@@ -1,0 +1,165 @@
+//! Ticks: the passing of time as a pseudo-record between batches. Its effects and the next due time commit together, so
+//! a tick happens once; one without effects may come again.
+
+use std::time::Duration;
+
+use super::{Called, State, Task, VersionName, dead_letter};
+use crate::processor::{FaultKind, GuestFault, ProcessError, Processor};
+use crate::record::{Batch, BatchBuilder, Headers, Input, Offset, Record};
+use crate::task::isolation::FAILURES_TO_CONVICT;
+use crate::task::{Step, Verdict};
+
+/// When the next tick is due, by the wall clock. Anchored to multiples of the interval since 1970, so that restarts and
+/// moves between hosts do not shift it.
+#[derive(Debug, Default)]
+pub(super) struct Ticks {
+    /// 0: no ticks.
+    interval_ms: i64,
+    next_ms: i64,
+    /// What it goes back to when effects are dropped.
+    committed_ms: i64,
+    /// Failures of the present tick in a row.
+    failures: Vec<FaultKind>,
+}
+
+impl Ticks {
+    pub fn new(interval: Option<Duration>) -> Self {
+        Self { interval_ms: interval.map_or(0, |i| i.as_millis() as i64), ..Self::default() }
+    }
+
+    /// Goes on from what was committed; a task that never ticked begins with the next multiple.
+    pub fn resume(&mut self, committed_ms: i64, now_ms: i64) {
+        self.failures.clear();
+        self.next_ms = match (self.interval_ms, committed_ms) {
+            (0, _) => 0,
+            (interval, 0) => now_ms - now_ms.rem_euclid(interval) + interval,
+            (_, committed) => committed,
+        };
+        self.committed_ms = self.next_ms;
+    }
+
+    /// Effects up to this due time are committed.
+    pub fn committed(&mut self, next_ms: i64) {
+        self.committed_ms = next_ms;
+    }
+
+    pub fn roll_back(&mut self) {
+        self.next_ms = self.committed_ms;
+        self.failures.clear();
+    }
+
+    pub fn next_ms(&self) -> i64 {
+        self.next_ms
+    }
+
+    pub fn is_due(&self, now_ms: i64) -> bool {
+        self.interval_ms > 0 && now_ms >= self.next_ms
+    }
+
+    /// How many more were due since the one that is next.
+    fn missed(&self, now_ms: i64) -> i64 {
+        (now_ms - self.next_ms) / self.interval_ms
+    }
+
+    fn advance(&mut self, missed: i64) {
+        self.next_ms += (missed + 1) * self.interval_ms;
+        self.failures.clear();
+    }
+}
+
+impl Task {
+    /// Whether a tick could be made now. Never within a run of records that is being taken apart.
+    pub fn is_tick_due(&self, now_ms: i64) -> bool {
+        self.state == State::Running && self.isolation.is_empty() && self.ticks.is_due(now_ms)
+    }
+
+    /// Makes one tick, which stands for all that were missed.
+    pub fn tick(&mut self, processor: &mut dyn Processor, now_ms: i64, seed: u64) -> Called {
+        let missed = self.ticks.missed(now_ms);
+        let batch = self.pseudo_batch();
+        self.prepare_scope(now_ms, seed ^ self.ticks.next_ms() as u64);
+        let (mark, keys) = (self.scope.outputs.mark(), self.changed_keys());
+        let ticked = processor.tick(batch.whole(), missed as u64, &mut self.scope);
+        let is_kept = ticked.is_ok();
+        if !is_kept {
+            self.scope.outputs.cut_back(mark);
+        }
+        self.scope.stores.iter_mut().for_each(|s| s.end_call(is_kept));
+        match ticked {
+            Ok(()) => {
+                self.ticks.advance(missed);
+                self.must_commit |= self.scope.outputs.mark() != mark || self.changed_keys() != keys;
+                Called::Kept { records: 0, spent: None }
+            }
+            Err(ProcessError::Guest(fault)) => Called::Failed { step: self.tick_failed(fault) },
+            Err(ProcessError::Host(why)) => Called::HostFault(why),
+        }
+    }
+
+    fn tick_failed(&mut self, fault: GuestFault) -> Step {
+        self.ticks.failures.push(fault.kind.clone());
+        let attempts = self.ticks.failures.len() as u32;
+        if attempts < FAILURES_TO_CONVICT {
+            return Step::Again;
+        }
+        self.ticks.failures.clear();
+        Step::Convicted(Verdict { fault, attempts })
+    }
+
+    /// Passes the tick that was found to be at fault, leaving a dead letter without key and value.
+    pub fn bury_tick(&mut self, verdict: &Verdict, version: &VersionName, now_ms: i64) {
+        let mut headers = Vec::new();
+        let scheduled = self.ticks.next_ms().to_string();
+        Headers::push(&mut headers, b"__wasmill.tick", Some(scheduled.as_bytes()));
+        let batch = self.pseudo_batch();
+        let record = Record { headers: Headers(&headers), value: None, ..batch.record(0) };
+        let letter = dead_letter::dead_letter(
+            &record,
+            &self.setup.inputs[0],
+            self.partition,
+            &self.setup.group,
+            version,
+            verdict,
+        );
+        self.dead_letters.push(letter);
+        self.ticks.advance(self.ticks.missed(now_ms));
+        self.must_commit = true;
+    }
+
+    fn pseudo_batch(&self) -> Batch {
+        let mut builder = BatchBuilder::new(Input(0), self.partition, None);
+        let Offset(offset) = self.next[0];
+        let timestamp_ms = self.ticks.next_ms();
+        builder.push(&Record { offset, timestamp_ms, key: None, value: None, headers: Headers::default() });
+        builder.build()
+    }
+
+    fn changed_keys(&self) -> usize {
+        self.scope.stores.iter().map(|s| s.filling_keys()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_anchored_and_coalesce() {
+        let mut ticks = Ticks::new(Some(Duration::from_millis(100)));
+        ticks.resume(0, 1234);
+        assert_eq!((ticks.next_ms(), ticks.is_due(1299), ticks.is_due(1300)), (1300, false, true));
+        assert_eq!(ticks.missed(1300), 0);
+        assert_eq!(ticks.missed(1650), 3);
+        ticks.advance(3);
+        assert_eq!(ticks.next_ms(), 1700);
+        ticks.resume(1500, 9999);
+        assert_eq!(ticks.next_ms(), 1500, "what was committed decides, not the restart");
+    }
+
+    #[test]
+    fn without_an_interval_nothing_is_ever_due() {
+        let mut ticks = Ticks::new(None);
+        ticks.resume(0, 5);
+        assert!(!ticks.is_due(i64::MAX));
+    }
+}
