@@ -453,5 +453,5 @@ fn a_tick_commits_with_its_next_due_time_and_is_not_repeated() {
     stage.pass(60);
     stage.answer(Verdict::Committed, None);
     stage.pass(100);
-    assert_eq!(TICKS.take(), [(1100, 2), (1100, 3), (1500, 0)]);
+    assert_eq!(TICKS.take(), [(1100, 2), (1100, 2), (1400, 0), (1500, 0)]);
 }
