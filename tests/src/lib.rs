@@ -1,1 +1,10 @@
-pub fn x() {}
+//! What the suites of this crate share: brokers as child processes, and small clients for checks over librdkafka.
+//! Knows nothing of the host.
+
+pub mod admin;
+pub mod brokers;
+mod child;
+pub mod member;
+pub mod producer;
+pub mod reader;
+pub mod until;

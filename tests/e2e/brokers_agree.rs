@@ -1,0 +1,64 @@
+//! The same client-side checks against the embedded broker and a real Apache Kafka: both must answer alike.
+//! Owns the brokers: one of each kind is shared by all checks, those that stop a broker get one of their own.
+//! Run some of them with `cargo test --release -p wasmill-tests --test brokers_agree -- kafka::fenc`.
+
+#[path = "brokers_agree/check.rs"]
+mod check;
+#[path = "brokers_agree/topics.rs"]
+mod topics;
+
+use std::sync::Arc;
+
+use check::{Check, Run};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use wasmill_tests::brokers::{Broker, BrokerKind};
+
+/// Checks mostly wait for time-outs of groups and transactions, so more of them than cores can run.
+const THREADS: usize = 6;
+
+const CHECKS: &[&[Check]] = &[topics::CHECKS];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let mut trials = Vec::new();
+    let mut brokers = Vec::new();
+    for kind in [BrokerKind::Embedded, BrokerKind::Kafka] {
+        let wanted: Vec<&Check> = CHECKS.iter().copied().flatten().filter(|c| is_wanted(&arguments, kind, c)).collect();
+        // By this thread: a child ends with the thread that started it, and this one stays to the end.
+        let needs_shared = !arguments.list && wanted.iter().any(|check| matches!(check.run, Run::Shared(_)));
+        let shared = needs_shared.then(|| Arc::new(Broker::start(kind).expect("the broker starts")));
+        trials.extend(wanted.into_iter().map(|check| trial(kind, check, shared.clone())));
+        brokers.extend(shared);
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(brokers);
+    conclusion.exit();
+}
+
+fn name_of(kind: BrokerKind, check: &Check) -> String {
+    format!("{kind}::{}", check.name)
+}
+
+fn is_wanted(arguments: &Arguments, kind: BrokerKind, check: &Check) -> bool {
+    let name = name_of(kind, check);
+    let fits = |filter: &String| if arguments.exact { name == *filter } else { name.contains(filter) };
+    arguments.filter.as_ref().is_none_or(fits) && !arguments.skip.iter().any(fits)
+}
+
+fn trial(kind: BrokerKind, check: &Check, shared: Option<Arc<Broker>>) -> Trial {
+    let run = check.run;
+    let body = move || -> Result<Completion, Failed> {
+        match (run, shared) {
+            (Run::Shared(check), Some(broker)) => check(&broker),
+            (Run::Own(check), _) => check(&mut Broker::start(kind)?),
+            (Run::Tool(tool, _), _) if !check::has_tool(tool) => {
+                return Ok(Completion::ignored_with(format!("{tool} is not installed")));
+            }
+            (Run::Tool(_, check), _) => check(&Broker::start(kind)?),
+            (Run::Shared(_), None) => return Err("no shared broker was started".into()),
+        }
+        Ok(Completion::Completed)
+    };
+    Trial::ignorable_test(name_of(kind, check), body)
+}

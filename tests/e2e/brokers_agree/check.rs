@@ -1,0 +1,41 @@
+//! The shape of a check, and where the two brokers may differ.
+
+use std::process::{Command, Stdio};
+
+use wasmill_tests::brokers::{Broker, BrokerKind};
+
+pub struct Check {
+    pub name: &'static str,
+    pub run: Run,
+}
+
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// With the broker that all checks share.
+    Shared(fn(&Broker)),
+    /// With a fresh broker, which may be stopped and killed.
+    Own(fn(&mut Broker)),
+    /// With a program that may be missing; the check is then reported as not run.
+    Tool(&'static str, fn(&Broker)),
+}
+
+pub const fn shared(name: &'static str, run: fn(&Broker)) -> Check {
+    Check { name, run: Run::Shared(run) }
+}
+
+pub const fn own(name: &'static str, run: fn(&mut Broker)) -> Check {
+    Check { name, run: Run::Own(run) }
+}
+
+pub const fn tool(name: &'static str, tool: &'static str, run: fn(&Broker)) -> Check {
+    Check { name, run: Run::Tool(tool, run) }
+}
+
+pub fn has_tool(tool: &str) -> bool {
+    let asked = Command::new(tool).arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// Answers in which the embedded broker may differ from Apache Kafka. Everything else has to agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {}

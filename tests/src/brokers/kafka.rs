@@ -1,0 +1,75 @@
+//! Starts Apache Kafka, one KRaft node, from the jars in `target/kafka`.
+//! Owns its settings, each as close to the default as quick checks allow.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+/// Any 16 bytes; one node is the whole cluster.
+const CLUSTER: &str = "d2FzbWlsbC10ZXN0cy0xMA";
+
+/// Writes the settings and the storage's format.
+pub fn format(folder: &Path, port: u16, controller_port: u16) -> anyhow::Result<()> {
+    std::fs::write(folder.join("server.properties"), settings(folder, port, controller_port))?;
+    let mut command = java();
+    command.args(["kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER, "-c"]);
+    let output = command.arg(folder.join("server.properties")).output().context("cannot start java")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "StorageTool (are the jars there? `make test` fetches them): {said}");
+    Ok(())
+}
+
+pub fn command(folder: &Path) -> Command {
+    let mut command = java();
+    command.arg("kafka.Kafka").arg(folder.join("server.properties"));
+    command
+}
+
+fn java() -> Command {
+    let mut command = Command::new("java");
+    // The quick compiler alone: starting takes 2.5 s instead of 3.6 s, and checks are over before the other one pays.
+    command.args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]).arg(jars().join("*"));
+    command
+}
+
+fn jars() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kafka")
+}
+
+fn settings(folder: &Path, port: u16, controller_port: u16) -> String {
+    let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
+    let data = folder.join("data");
+    let lines = [
+        "process.roles=broker,controller",
+        "node.id=1",
+        "controller.listener.names=CONTROLLER",
+        "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "inter.broker.listener.name=PLAINTEXT",
+        "offsets.topic.replication.factor=1",
+        "offsets.topic.num.partitions=4",
+        "transaction.state.log.replication.factor=1",
+        "transaction.state.log.min.isr=1",
+        "transaction.state.log.num.partitions=4",
+        "share.coordinator.state.topic.replication.factor=1",
+        "share.coordinator.state.topic.min.isr=1",
+        "group.initial.rebalance.delay.ms=0",
+        "group.min.session.timeout.ms=1000",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000",
+        "auto.create.topics.enable=false",
+        "num.network.threads=2",
+        "num.io.threads=4",
+        "log.cleaner.dedupe.buffer.size=33554432",
+        "log.cleaner.backoff.ms=1000",
+        // Retention is looked at every five minutes by default.
+        "log.retention.check.interval.ms=1000",
+        "log.initial.task.delay.ms=1000",
+        "message.max.bytes=10485760",
+    ];
+    format!(
+        "{}\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\nlisteners={listeners}\n\
+         advertised.listeners={listeners}\nlog.dirs={}\n",
+        lines.join("\n"),
+        data.display()
+    )
+}
