@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::record::{BatchRef, Outputs};
+use arc_swap::ArcSwap;
+
+use crate::record::{BatchRef, Offset, Outputs};
 use crate::store::Store;
 
 /// The logic of a version at work. Its memory is a cache: the host may replace it between any two calls.
@@ -58,7 +60,14 @@ pub struct Table {
     pub rows: BTreeMap<Box<[u8]>, Box<[u8]>>,
     /// Wall time at which the copy was last known to be at the topic's end.
     pub at_end_ms: i64,
+    /// Per partition of the topic: the offset up to which it was read.
+    pub positions: Vec<Offset>,
+    /// Whether the whole topic was read once. Nobody calls a component before that.
+    pub is_complete: bool,
 }
+
+/// The newest copy of a table, as its reader publishes it. Shared by all workers of a host.
+pub type SharedTable = Arc<ArcSwap<Table>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {

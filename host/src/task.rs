@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::{DeadLetter, Member, Metadata};
-use crate::processor::{GuestFault, ProcessError, Processor, Scope};
+use crate::processor::{GuestFault, ProcessError, Processor, Scope, Table};
 use crate::record::{Batch, Input, Offset, Outputs, Partition, Position};
 use crate::store::{Store, StoreError};
 use inbox::Inbox;
@@ -106,6 +106,8 @@ pub struct Task {
     /// Positions of the set that is being filled.
     next: Vec<Offset>,
     stream_time_ms: i64,
+    /// What the filling set has read of tables.
+    table_positions: Vec<Vec<Offset>>,
     scope: Scope,
     inbox: Inbox,
     isolation: Isolation,
@@ -147,6 +149,7 @@ impl Task {
             sealed: None,
             next: Vec::new(),
             stream_time_ms: 0,
+            table_positions: Vec::new(),
             scope: Scope { stores, output_count, ..Scope::default() },
             inbox: Inbox::new(inputs, setup.merge_wait),
             isolation: Isolation::default(),
@@ -261,6 +264,22 @@ impl Task {
         }
     }
 
+    /// Whether these copies may be read: complete, and not behind what earlier commits have read.
+    pub fn may_read(&self, tables: &[Arc<Table>]) -> bool {
+        let committed = &self.committed.metadata.tables;
+        let is_reached = |(i, table): (usize, &Arc<Table>)| {
+            let least = committed.get(i).map_or(&[][..], Vec::as_slice);
+            table.is_complete && least.iter().zip(&table.positions).all(|(least, at)| at >= least)
+        };
+        tables.iter().enumerate().all(is_reached)
+    }
+
+    /// Gives the copies that the next call reads; they do not change during it.
+    pub fn lend_tables(&mut self, tables: &[Arc<Table>]) {
+        self.scope.tables = tables.to_vec();
+        self.table_positions = tables.iter().map(|t| t.positions.clone()).collect();
+    }
+
     fn prepare_scope(&mut self, now_ms: i64, seed: u64) {
         self.scope.now_ms = now_ms;
         self.scope.seed = seed;
@@ -319,6 +338,7 @@ impl Task {
         self.isolation.clear();
         self.next.clone_from(&self.committed.next);
         self.stream_time_ms = self.committed.metadata.stream_time_ms;
+        self.table_positions.clone_from(&self.committed.metadata.tables);
         self.ticks.roll_back();
     }
 

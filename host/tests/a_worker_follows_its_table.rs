@@ -174,6 +174,7 @@ impl Stage {
             task: Arc::new(task),
             bounds: Bounds { overlap, ..Bounds::default() },
             on_error,
+            tables: Vec::new(),
             open_store: Box::new(|_, _| unreachable!("no stores")),
             random: Box::new(|| 4),
         };

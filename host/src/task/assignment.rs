@@ -200,6 +200,7 @@ impl Task {
                 self.committed = progress.clone();
                 self.next.clone_from(&progress.next);
                 self.stream_time_ms = progress.metadata.stream_time_ms;
+                self.table_positions.clone_from(&progress.metadata.tables);
                 self.ticks.resume(progress.metadata.next_tick_ms, now_ms);
                 self.state = State::Restoring { left: stores.len() };
                 self.run_if_restored();

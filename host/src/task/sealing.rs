@@ -44,7 +44,7 @@ impl Task {
             stream_time_ms: self.stream_time_ms,
             next_tick_ms: self.ticks.next_ms(),
             changelogs: self.changelog_marks(is_genesis, identity),
-            tables: self.committed.metadata.tables.clone(),
+            tables: self.table_positions.clone(),
         };
         let changes = if is_genesis { self.identities(identity) } else { self.changes(sequence)? };
         let is_first = is_genesis || version.revision != self.committed.metadata.revision;

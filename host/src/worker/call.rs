@@ -1,10 +1,11 @@
 //! Calls: which task is next, with which instance, and what follows when a call fails.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{OnError, Worker};
 use crate::client::Client;
-use crate::processor::{LogLevel, LogLine, ProcessError, Processor};
+use crate::processor::{LogLevel, LogLine, ProcessError, Processor, SharedTable, Table};
 use crate::record::Partition;
 use crate::task::{Called, Step, Task, Verdict};
 
@@ -50,7 +51,11 @@ impl<C: Client> Worker<C> {
 
     fn is_task_ready(&mut self, partition: Partition, now: Duration) -> bool {
         let (client, now_ms) = (&self.client, self.clock.wall_ms());
+        let tables = newest(&self.setup.tables);
         let Some(task) = self.tasks.get_mut(&partition) else { return false };
+        if !task.may_read(&tables) {
+            return false;
+        }
         task.is_tick_due(now_ms) || task.is_ready(now, |input| client.end_of(input, partition))
     }
 
@@ -69,6 +74,9 @@ impl<C: Client> Worker<C> {
         let (now_ms, seed) = (self.clock.wall_ms(), self.version.name.revision);
         let client = &self.client;
         let Some(task) = self.tasks.get_mut(&partition) else { return };
+        if !self.setup.tables.is_empty() {
+            task.lend_tables(&newest(&self.setup.tables));
+        }
         let is_tick = task.is_tick_due(now_ms);
         let called = if is_tick {
             task.tick(instance.as_mut(), now_ms, seed)
@@ -196,6 +204,10 @@ impl<C: Client> Worker<C> {
             self.fetch_if_running(partition);
         }
     }
+}
+
+fn newest(tables: &[SharedTable]) -> Vec<Arc<Table>> {
+    tables.iter().map(|t| t.load_full()).collect()
 }
 
 fn after(partition: Partition) -> Partition {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::processor::Version;
+use crate::processor::{SharedTable, Version};
 use crate::record::Partition;
 use crate::store::{Store, StoreError};
 use crate::task::{TaskSetup, VersionName};
@@ -16,6 +16,8 @@ pub struct Setup {
     pub bounds: Bounds,
     pub on_error: OnError,
     pub open_store: OpenStore,
+    /// In the order of the manifest.
+    pub tables: Vec<SharedTable>,
     /// Random numbers: identities of changelogs, seeds of components.
     pub random: Box<dyn FnMut() -> u64 + Send>,
 }
