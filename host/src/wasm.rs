@@ -17,8 +17,9 @@ mod limits;
 mod version;
 mod wasi;
 
-pub use cache::{Cache, CacheError};
+pub use cache::{Cache, CacheError, Compiler};
 pub use checks::{Problem, Problems};
+pub use compile::{CompileError, CompileLimits};
 pub use component::{Component, Digest};
 pub use document::{OpenDocument, StoreName};
 pub use engine::{Engine, EngineOptions};

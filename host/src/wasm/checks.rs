@@ -135,7 +135,7 @@ fn check_imports(engine: &Engine, component: &Component) -> Vec<Problem> {
         let ours = name.strip_prefix("wasmill:plugin/").and_then(|rest| rest.split_once("@1."));
         match (ours, import.ty) {
             (Some((interface, _)), ComponentItem::ComponentInstance(instance)) => {
-                check_import(engine, &name, interface, &instance, &mut problems);
+                check_import(engine, name, interface, &instance, &mut problems);
             }
             _ if wasi::PACKAGES.iter().any(|package| name.starts_with(package)) && name.contains("@0.2.") => {}
             _ => problems.push(Problem::ForeignImport { name: name.to_owned(), allowed: ALLOWED }),
