@@ -4,8 +4,22 @@
 
 #[path = "brokers_agree/check.rs"]
 mod check;
+#[path = "brokers_agree/groups.rs"]
+mod groups;
+#[path = "brokers_agree/kcat.rs"]
+mod kcat;
+#[path = "brokers_agree/logs.rs"]
+mod logs;
+#[path = "brokers_agree/offsets.rs"]
+mod offsets;
+#[path = "brokers_agree/records.rs"]
+mod records;
+#[path = "brokers_agree/restarts.rs"]
+mod restarts;
 #[path = "brokers_agree/topics.rs"]
 mod topics;
+#[path = "brokers_agree/transactions.rs"]
+mod transactions;
 
 use std::sync::Arc;
 
@@ -16,9 +30,22 @@ use wasmill_tests::brokers::{Broker, BrokerKind};
 /// Checks mostly wait for time-outs of groups and transactions, so more of them than cores can run.
 const THREADS: usize = 6;
 
-const CHECKS: &[&[Check]] = &[topics::CHECKS];
+/// Those that wait longest stand first.
+const CHECKS: &[&[Check]] = &[
+    restarts::CHECKS,
+    logs::CHECKS,
+    groups::CHECKS,
+    offsets::CHECKS,
+    transactions::CHECKS,
+    records::CHECKS,
+    topics::CHECKS,
+    kcat::CHECKS,
+];
 
 fn main() {
+    if let Ok(words) = std::env::var(groups::MEMBER) {
+        return groups::live_as_member(&words);
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let mut trials = Vec::new();
@@ -26,7 +53,7 @@ fn main() {
     for kind in [BrokerKind::Embedded, BrokerKind::Kafka] {
         let wanted: Vec<&Check> = CHECKS.iter().copied().flatten().filter(|c| is_wanted(&arguments, kind, c)).collect();
         // By this thread: a child ends with the thread that started it, and this one stays to the end.
-        let needs_shared = !arguments.list && wanted.iter().any(|check| matches!(check.run, Run::Shared(_)));
+        let needs_shared = !arguments.list && wanted.iter().any(|check| !matches!(check.run, Run::Own(_)));
         let shared = needs_shared.then(|| Arc::new(Broker::start(kind).expect("the broker starts")));
         trials.extend(wanted.into_iter().map(|check| trial(kind, check, shared.clone())));
         brokers.extend(shared);
@@ -55,8 +82,8 @@ fn trial(kind: BrokerKind, check: &Check, shared: Option<Arc<Broker>>) -> Trial 
             (Run::Tool(tool, _), _) if !check::has_tool(tool) => {
                 return Ok(Completion::ignored_with(format!("{tool} is not installed")));
             }
-            (Run::Tool(_, check), _) => check(&Broker::start(kind)?),
-            (Run::Shared(_), None) => return Err("no shared broker was started".into()),
+            (Run::Tool(_, check), Some(broker)) => check(&broker),
+            (Run::Shared(_) | Run::Tool(..), None) => return Err("no shared broker was started".into()),
         }
         Ok(Completion::Completed)
     };

@@ -10,7 +10,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigEntry, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -111,19 +111,27 @@ impl Admin {
         first(block_on(self.client.delete_groups(&[group], &self.options)))
     }
 
-    /// One setting of a topic.
-    pub fn setting(&self, topic: &str, name: &str) -> Result<Option<ConfigEntry>, RDKafkaErrorCode> {
-        let wanted = ResourceSpecifier::Topic(topic);
-        let answer = block_on(self.client.describe_configs([&wanted], &self.options)).expect("the broker answers");
-        let config = answer.into_iter().next().expect("an answer for each topic")?;
-        Ok(config.entries.into_iter().find(|entry| entry.name == name))
+    /// How many members a group has; nothing where it is unknown.
+    pub fn members_of(&self, group: &str) -> Option<usize> {
+        let list = self.probe.fetch_group_list(Some(group), ANSWER_LIMIT).expect("the broker answers");
+        list.groups().iter().find(|found| found.name() == group).map(|found| found.members().len())
     }
 
-    pub fn alter(&self, topic: &str, settings: &[(&str, &str)]) -> Result<(), RDKafkaErrorCode> {
+    /// One setting of a topic; nothing where the topic is unknown, as rust-rdkafka drops the answer's error.
+    pub fn setting(&self, topic: &str, name: &str) -> Option<String> {
+        let wanted = ResourceSpecifier::Topic(topic);
+        let answer = block_on(self.client.describe_configs([&wanted], &self.options)).expect("the broker answers");
+        let config = answer.into_iter().next().expect("an answer for each topic").ok()?;
+        config.entries.into_iter().find(|entry| entry.name == name)?.value
+    }
+
+    /// Sets all settings of a topic. Whether the broker refused shows only in what it describes afterwards:
+    /// rust-rdkafka drops the answer's error.
+    pub fn alter(&self, topic: &str, settings: &[(&str, &str)]) {
         let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
         let change = settings.iter().fold(change, |change, (key, value)| change.set(key, value));
         let answer = block_on(self.client.alter_configs([&change], &self.options)).expect("the broker answers");
-        answer.into_iter().next().expect("an answer for each topic").map(drop).map_err(|(_, code)| code)
+        assert_eq!(answer.len(), 1);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use wasmill_tests::brokers::{Broker, BrokerKind};
+use wasmill_tests::brokers::Broker;
 
 pub struct Check {
     pub name: &'static str,
@@ -35,7 +35,3 @@ pub fn has_tool(tool: &str) -> bool {
     let asked = Command::new(tool).arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
 }
-
-/// Answers in which the embedded broker may differ from Apache Kafka. Everything else has to agree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Difference {}
