@@ -54,6 +54,10 @@ pub struct ProcessorSettings {
     /// Threads on each host.
     pub workers: u16,
     pub on_error: ErrorPolicy,
+    /// How often the component is told that time passes, if it wants to know.
+    pub tick_interval: Duration,
+    /// How long an input with nothing to read is waited for before records of the others go first.
+    pub merge_wait: Duration,
     pub commit: CommitSettings,
     pub limits: LimitSettings,
     /// Handed to the component as it is, as JSON.

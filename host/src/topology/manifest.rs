@@ -96,6 +96,8 @@ fn read_processor(name: String, section: Section<'_, '_>) -> ProcessorSettings {
         stores: section.sections("stores").into_iter().map(|(name, s)| read_store(name, s)).collect(),
         workers: section.number("workers", 1..65, 1) as u16,
         on_error: read_policy(&section),
+        tick_interval: Duration::from_millis(section.number("tick-ms", 10..86_400_001, 1_000)),
+        merge_wait: Duration::from_millis(section.number("merge-wait-ms", 0..60_001, 100)),
         commit: read_commit(section.section("commit")),
         limits: read_limits(section.section("limits")),
         settings: section.json("settings"),

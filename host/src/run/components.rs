@@ -1,0 +1,123 @@
+//! Components of a topology, compiled and linked: every problem of every component at once, before anything runs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::topology::{LimitSettings, ProcessorSettings, Topology};
+use crate::wasm::compile::CompileLimits;
+use crate::wasm::{Cache, Compiler, Component, Engine, EngineOptions, Limits, OpenDocument, StoreName, WasmVersion};
+
+/// The share of its memory limit at which an instance is replaced: some languages only grow.
+const RECYCLE_PERCENT: u64 = 75;
+
+/// Where components come from and how they are compiled.
+pub struct Components {
+    /// Component paths of a manifest are relative to this.
+    pub base: PathBuf,
+    /// Watches the time of calls.
+    timed: Cache,
+    /// Does not: for processors that their manifest trusts.
+    untimed: Cache,
+    engines: [Engine; 2],
+}
+
+/// One processor's component, ready to make versions for its workers.
+pub struct Prepared {
+    pub component: Component,
+    pub bytes: usize,
+}
+
+/// A component that cannot be used, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("processor `{processor}`, component {path}: {why}")]
+pub struct ComponentProblem {
+    pub processor: String,
+    pub path: PathBuf,
+    pub why: String,
+}
+
+impl Components {
+    /// `program` is this program: it becomes the compiler's child process.
+    ///
+    /// # Errors
+    /// This machine cannot run components, or the cache's folder cannot be used.
+    pub fn open(base: &Path, cache: &Path, program: &Path) -> Result<Self, String> {
+        let engine = |epochs| Engine::new(EngineOptions { epochs, ..EngineOptions::default() });
+        let compiler = Compiler::Child { program: program.to_owned(), limits: CompileLimits::default() };
+        let engines = [engine(true)?, engine(false)?];
+        let open =
+            |engine: &Engine| Cache::open(cache, engine.clone(), compiler.clone()).map_err(|error| error.to_string());
+        Ok(Self { base: base.to_owned(), timed: open(&engines[0])?, untimed: open(&engines[1])?, engines })
+    }
+
+    /// Compiles the component of every processor, in their order.
+    ///
+    /// # Errors
+    /// Every component that cannot be used.
+    pub fn prepare(&self, topology: &Topology) -> Result<Vec<Prepared>, Vec<ComponentProblem>> {
+        let (mut prepared, mut problems) = (Vec::new(), Vec::new());
+        for processor in &topology.processors {
+            match self.prepare_one(processor) {
+                Ok(component) => prepared.push(component),
+                Err((path, why)) => problems.push(ComponentProblem { processor: processor.name.clone(), path, why }),
+            }
+        }
+        if problems.is_empty() { Ok(prepared) } else { Err(problems) }
+    }
+
+    fn prepare_one(&self, processor: &ProcessorSettings) -> Result<Prepared, (PathBuf, String)> {
+        let path = self.base.join(&processor.component);
+        let read = std::fs::read(&path).map_err(|error| (path.clone(), format!("cannot be read: {error}")));
+        let bytes = read?;
+        let cache = if processor.limits.is_timed { &self.timed } else { &self.untimed };
+        let compiled = cache.component(&bytes, &limits_of(&processor.limits));
+        let component = compiled.map_err(|error| (path, error.to_string()))?;
+        Ok(Prepared { component, bytes: bytes.len() })
+    }
+
+    /// A version of its own for one worker.
+    ///
+    /// # Errors
+    /// What the component imports cannot be given.
+    pub fn version(
+        &self,
+        topology: &Topology,
+        processor: &ProcessorSettings,
+        prepared: &Prepared,
+    ) -> Result<WasmVersion, String> {
+        let engine = &self.engines[usize::from(!processor.limits.is_timed)];
+        let document = document_of(topology, processor);
+        WasmVersion::new(engine, &prepared.component, &document, limits_of(&processor.limits))
+            .map_err(|problems| problems.to_string())
+    }
+}
+
+fn document_of(topology: &Topology, processor: &ProcessorSettings) -> OpenDocument {
+    OpenDocument {
+        application: topology.application.clone(),
+        processor: processor.name.clone(),
+        settings: processor.settings.clone(),
+        inputs: processor.inputs.iter().map(|i| i.topic.clone()).collect(),
+        outputs: processor.outputs.clone(),
+        stores: processor.stores.iter().map(|s| StoreName { name: s.name.clone(), scans: s.scans }).collect(),
+        tables: processor.tables.clone(),
+    }
+}
+
+fn limits_of(limits: &LimitSettings) -> Limits {
+    let memory_bytes = limits.memory_mib << 20;
+    Limits {
+        memory_bytes_max: memory_bytes as usize,
+        memory_bytes_recycle: (memory_bytes / 100 * RECYCLE_PERCENT) as usize,
+        call_cpu_ms: limits.call_ms,
+        record_cpu_us: limits.record_us,
+        output_bytes_max: (limits.output_mib << 20) as usize,
+        log_lines_max: limits.log_lines as usize,
+        ..Limits::default()
+    }
+}
+
+/// How often a component is told that time passes; `None` if it does not want to know.
+pub fn tick_interval(processor: &ProcessorSettings, prepared: &Prepared) -> Option<Duration> {
+    prepared.component.has_ticks().then_some(processor.tick_interval)
+}
