@@ -78,7 +78,7 @@ fn survive(kind: BrokerKind) -> Result<(), Failed> {
 
 /// Keys are chosen so that Java's partitioner sends them where they are read: the copy keeps partitions.
 fn fill(broker: &Broker, input: &str) {
-    let producer = Producer::new(broker, &[("linger.ms", "20")]);
+    let producer = Producer::new(broker, &[("linger.ms", "20"), ("queue.buffering.max.messages", "1000000")]);
     for partition in 0..PARTITIONS {
         let keys = (0..).map(|i| format!("key-{i}"));
         let here = |key: &String| wasmill::record::partition_of(key.as_bytes(), PARTITIONS).0 == partition;
