@@ -41,6 +41,8 @@ pub fn has_tool(tool: &str) -> bool {
 pub enum Difference {
     /// Apache Kafka writes the new start of a partition (DeleteRecords) down once a minute; the embedded broker at once.
     CutsForgottenByKill,
+    /// The embedded broker keeps the producer's time only, and refuses a topic that asks for another.
+    NoAppendTime,
 }
 
 impl Difference {
@@ -48,6 +50,7 @@ impl Difference {
     pub fn is_of(self, broker: &Broker) -> bool {
         match self {
             Self::CutsForgottenByKill => broker.kind == BrokerKind::Kafka,
+            Self::NoAppendTime => broker.kind == BrokerKind::Embedded,
         }
     }
 }
