@@ -2,7 +2,9 @@
 //! nothing, a fetcher at positions of our choosing, a reader of committed positions, and a transactional producer.
 //! Knows nothing of tasks, processors or stores.
 
+mod admin;
 mod committer;
+mod feed;
 mod fetcher;
 mod handle;
 mod list;
@@ -10,10 +12,15 @@ mod locator;
 mod member;
 mod producer;
 mod settings;
+mod table_reader;
 mod wake;
 
+pub use admin::{Admin, TopicsError};
+pub use committer::random;
+pub use feed::{Feed, FeedError, Tail, TopicRecord};
 pub use handle::ClientError;
 pub use settings::{KafkaSettings, SettingsError};
+pub use table_reader::TableReader;
 
 use std::collections::BTreeMap;
 

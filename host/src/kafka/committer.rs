@@ -305,7 +305,7 @@ fn task_outcome(verdict: Verdict, spent: TaskCommit) -> TaskOutcome {
 }
 
 /// A number nobody else has: from the kernel's random source by way of the standard library's hasher keys.
-pub(super) fn random() -> u64 {
+pub fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());

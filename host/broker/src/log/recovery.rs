@@ -61,7 +61,8 @@ impl PartitionLog {
         }
         let first = self.segments.partition_point(|segment| segment.base_offset < checkpoint.next_offset);
         let covered = self.segments[..first].last().map_or(checkpoint.start_offset, |segment| segment.next_offset);
-        if self.segments[..first].iter().any(|segment| segment.is_empty()) || covered < self.covered_least(&checkpoint) {
+        if self.segments[..first].iter().any(|segment| segment.is_empty()) || covered < self.covered_least(&checkpoint)
+        {
             return Ok(false);
         }
         let oldest = self.segments.first().map_or(checkpoint.next_offset, |segment| segment.base_offset);

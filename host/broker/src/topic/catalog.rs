@@ -45,7 +45,6 @@ impl Catalog {
         topics.get(name)?.partitions.get(usize::try_from(index).ok()?).cloned()
     }
 
-
     pub fn all(&self) -> Vec<(String, Arc<Topic>)> {
         read(&self.topics).iter().map(|(name, topic)| (name.clone(), topic.clone())).collect()
     }
