@@ -40,7 +40,8 @@ pub fn answer(shared: &Shared, peer: &Peer, request: &Request) -> Result<Option<
         ApiKey::Produce => produce::produce(shared, request),
         ApiKey::Fetch => fetch::fetch(shared, request),
         ApiKey::ApiVersions => {
-            let known = versions::find(ApiKey::ApiVersions as i16).is_some_and(|served| version <= served.max && version >= 0);
+            let known =
+                versions::find(ApiKey::ApiVersions as i16).is_some_and(|served| version <= served.max && version >= 0);
             let (version, error) = if known { (version, ErrorCode::None) } else { (0, ErrorCode::UnsupportedVersion) };
             Ok(Some(request.encode_as(version, &versions::told(error))?.freeze()))
         }

@@ -50,10 +50,8 @@ impl Upkeep {
             };
             thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread can be started at start-up")
         };
-        let threads = vec![
-            spawn("broker-timer", TIMER_INTERVAL_MS, expire),
-            spawn("broker-cleaner", CLEANER_INTERVAL_MS, clean),
-        ];
+        let threads =
+            vec![spawn("broker-timer", TIMER_INTERVAL_MS, expire), spawn("broker-cleaner", CLEANER_INTERVAL_MS, clean)];
         Self { bell, threads }
     }
 

@@ -2,6 +2,7 @@
 //! Owns the check that what was acknowledged is there, whole, once, and that clients go on by themselves.
 //! The process is the example `serve`, which cargo builds before tests.
 
+#[path = "support/clients.rs"]
 mod support;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 //! Owns the checks of isolation, fencing, groups and offsets in transactions as a client sees them.
 //! What a crash does is in `a_killed_broker_loses_nothing.rs`.
 
+#[path = "support/clients.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
@@ -121,7 +122,8 @@ fn offsets_of_a_transaction_count_when_it_commits_and_hold_back_stable_readers()
         } else {
             producer.abort_transaction(Duration::from_secs(10)).expect("aborted");
         }
-        let (found, metadata) = committed(&servers, "g", "in", "read_committed", Duration::from_secs(10)).expect("told");
+        let (found, metadata) =
+            committed(&servers, "g", "in", "read_committed", Duration::from_secs(10)).expect("told");
         assert_eq!((found, metadata), (Offset::Offset(expected), format!("m{expected}")));
     }
 }
@@ -150,7 +152,10 @@ fn a_commit_of_a_stale_generation_is_refused() {
     offsets.add_partition_offset("in", 0, Offset::Offset(1)).expect("added");
     producer.begin_transaction().expect("begun");
     let error = producer.send_offsets_to_transaction(&offsets, &stale, Duration::from_secs(10)).expect_err("stale");
-    assert!(matches!(&error, KafkaError::Transaction(e) if e.code() == RDKafkaErrorCode::IllegalGeneration), "{error:?}");
+    assert!(
+        matches!(&error, KafkaError::Transaction(e) if e.code() == RDKafkaErrorCode::IllegalGeneration),
+        "{error:?}"
+    );
     producer.abort_transaction(Duration::from_secs(10)).expect("aborted");
 }
 
@@ -205,7 +210,9 @@ fn positions_out_of_range_and_times_are_told() {
     }
     producer.flush(Duration::from_secs(10)).expect("delivered");
     let consumer = assigned(&servers, "t", 1, "read_committed");
-    for (time, expected) in [(0, Offset::Offset(0)), (1_000, Offset::Offset(0)), (1_495, Offset::Offset(50)), (9_000, Offset::End)] {
+    for (time, expected) in
+        [(0, Offset::Offset(0)), (1_000, Offset::Offset(0)), (1_495, Offset::Offset(50)), (9_000, Offset::End)]
+    {
         let mut times = TopicPartitionList::new();
         times.add_partition_offset("t", 0, Offset::Offset(time)).expect("added");
         let found = consumer.offsets_for_times(times, 10 * SECOND).expect("found");
@@ -232,7 +239,8 @@ fn positions_out_of_range_and_times_are_told() {
 fn topics_are_made_changed_and_removed() {
     let (_folder, broker) = broker();
     let servers = broker.address().to_string();
-    let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&client(&servers)).expect("an admin client");
+    let admin: AdminClient<DefaultClientContext> =
+        AdminClient::from_config(&client(&servers)).expect("an admin client");
     create_topic(&servers, "t", 2, &[("retention.ms", "1234")]);
     let bad = [("bad name", 1), ("t", 1), ("none", 0)];
     for (name, partitions) in bad {

@@ -33,7 +33,11 @@ pub fn join(shared: &Shared, peer: &Peer, request: &Request) -> Result<Option<By
             client_id: request.client_id.clone(),
             client_host: peer.host.clone(),
             session_timeout_ms: body.session_timeout_ms,
-            rebalance_timeout_ms: if request.version >= 1 { body.rebalance_timeout_ms } else { body.session_timeout_ms },
+            rebalance_timeout_ms: if request.version >= 1 {
+                body.rebalance_timeout_ms
+            } else {
+                body.session_timeout_ms
+            },
             protocol_type: body.protocol_type.to_string(),
             protocols: body.protocols.iter().map(|p| (p.name.to_string(), p.metadata.to_vec())).collect(),
             requires_known_id: request.version >= 4,
@@ -66,11 +70,11 @@ pub fn sync(shared: &Shared, request: &Request) -> Result<Option<Bytes>, FrameEr
     let body: SyncGroupRequest = request.decode()?;
     let assignments = body.assignments.iter().map(|a| (a.member_id.to_string(), a.assignment.to_vec())).collect();
     let instance = body.group_instance_id.as_deref();
-    let act = |group: &mut Group| group.sync(&body.member_id, instance, body.generation_id, assignments, Instant::now());
+    let act =
+        |group: &mut Group| group.sync(&body.member_id, instance, body.generation_id, assignments, Instant::now());
     let Some(Answer::Sync(answer)) = shared.groups.wait_for(&body.group_id, act) else { return Ok(None) };
-    let response = SyncGroupResponse::default()
-        .with_error_code(answer.error.code())
-        .with_assignment(answer.assignment.into());
+    let response =
+        SyncGroupResponse::default().with_error_code(answer.error.code()).with_assignment(answer.assignment.into());
     Ok(Some(request.encode(&response)?.freeze()))
 }
 

@@ -36,7 +36,11 @@ pub fn list(shared: &Shared, request: ListOffsetsRequest, version: i16) -> ListO
                 .with_error_code(found.as_ref().err().copied().unwrap_or(ErrorCode::None).code())
                 .with_timestamp(found.as_ref().map_or(-1, |found| found.timestamp_ms))
                 .with_offset(found.as_ref().map_or(-1, |found| found.offset))
-                .with_leader_epoch(if version >= 4 && found.as_ref().is_ok_and(|found| found.offset >= 0) { 0 } else { -1 })
+                .with_leader_epoch(if version >= 4 && found.as_ref().is_ok_and(|found| found.offset >= 0) {
+                    0
+                } else {
+                    -1
+                })
         });
         ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
     });
@@ -114,9 +118,10 @@ impl Sorted {
 
 /// What a request says of each partition of a topic.
 fn parts(topic: &OffsetCommitRequestTopic) -> Vec<Sent<'_>> {
-    let sent = topic.partitions.iter().map(|p| {
-        (p.partition_index, p.committed_offset, p.committed_leader_epoch, p.committed_metadata.as_deref())
-    });
+    let sent = topic
+        .partitions
+        .iter()
+        .map(|p| (p.partition_index, p.committed_offset, p.committed_leader_epoch, p.committed_metadata.as_deref()));
     sent.collect()
 }
 

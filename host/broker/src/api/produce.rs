@@ -30,9 +30,8 @@ pub fn produce(shared: &Shared, request: &Request) -> Result<Option<Bytes>, Fram
             respond(partition.index, result)
         };
         let partitions = topic.partition_data.iter().map(append).collect();
-        responses.push(
-            TopicProduceResponse::default().with_name(topic.name.clone()).with_partition_responses(partitions),
-        );
+        responses
+            .push(TopicProduceResponse::default().with_name(topic.name.clone()).with_partition_responses(partitions));
     }
     if body.acks == 0 {
         return Ok(None);

@@ -97,9 +97,10 @@ pub fn add_offsets(shared: &Shared, request: AddOffsetsToTxnRequest) -> AddOffse
 
 /// What a request says of each partition of a topic.
 fn parts(topic: &TxnOffsetCommitRequestTopic) -> Vec<Sent<'_>> {
-    let sent = topic.partitions.iter().map(|p| {
-        (p.partition_index, p.committed_offset, p.committed_leader_epoch, p.committed_metadata.as_deref())
-    });
+    let sent = topic
+        .partitions
+        .iter()
+        .map(|p| (p.partition_index, p.committed_offset, p.committed_leader_epoch, p.committed_metadata.as_deref()));
     sent.collect()
 }
 

@@ -98,7 +98,9 @@ impl Group {
         if !claim.is_transactional && self.state == State::Completing {
             return Err(ErrorCode::RebalanceInProgress);
         }
-        if !claim.is_transactional && let Some(member) = self.member_mut(claim.member_id) {
+        if !claim.is_transactional
+            && let Some(member) = self.member_mut(claim.member_id)
+        {
             member.touch(now);
         }
         Ok(())

@@ -11,22 +11,65 @@ use crate::topic::settings::Overrides;
 pub enum Entry {
     /// All that was said before; the first entry of a rewritten journal.
     Image(Box<Image>),
-    Cluster { id: String },
+    Cluster {
+        id: String,
+    },
     /// A topic as it is from now on: new, or with more partitions or other settings.
-    Topic { name: String, id: u64, partitions: i32, overrides: Overrides },
-    TopicDeleted { name: String },
-    Offsets { group: String, offsets: Vec<Committed> },
-    Group { group: String, membership: Membership },
-    GroupDeleted { group: String },
+    Topic {
+        name: String,
+        id: u64,
+        partitions: i32,
+        overrides: Overrides,
+    },
+    TopicDeleted {
+        name: String,
+    },
+    Offsets {
+        group: String,
+        offsets: Vec<Committed>,
+    },
+    Group {
+        group: String,
+        membership: Membership,
+    },
+    GroupDeleted {
+        group: String,
+    },
     /// Producer ids below this may have been given out.
-    ProducerIds { next: i64 },
-    Producer { id: String, producer_id: i64, epoch: i16, last: Option<(i64, i16)>, timeout_ms: i32 },
-    Partitions { id: String, partitions: Vec<(String, i32)>, now_ms: i64 },
-    TransactionGroup { id: String, group: String, now_ms: i64 },
-    TransactionOffsets { id: String, group: String, offsets: Vec<Committed> },
+    ProducerIds {
+        next: i64,
+    },
+    Producer {
+        id: String,
+        producer_id: i64,
+        epoch: i16,
+        last: Option<(i64, i16)>,
+        timeout_ms: i32,
+    },
+    Partitions {
+        id: String,
+        partitions: Vec<(String, i32)>,
+        now_ms: i64,
+    },
+    TransactionGroup {
+        id: String,
+        group: String,
+        now_ms: i64,
+    },
+    TransactionOffsets {
+        id: String,
+        group: String,
+        offsets: Vec<Committed>,
+    },
     /// The outcome is decided; markers and offsets follow, after a crash too.
-    Prepared { id: String, outcome: Outcome, epoch: i16 },
-    Done { id: String },
+    Prepared {
+        id: String,
+        outcome: Outcome,
+        epoch: i16,
+    },
+    Done {
+        id: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

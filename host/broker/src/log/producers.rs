@@ -170,8 +170,7 @@ impl Producers {
 
 impl Producer {
     fn find(&self, batch: &BatchHeader) -> Option<i64> {
-        let same =
-            |r: &&Recent| r.first_sequence == batch.base_sequence && r.last_sequence == batch.last_sequence();
+        let same = |r: &&Recent| r.first_sequence == batch.base_sequence && r.last_sequence == batch.last_sequence();
         self.recent.iter().find(same).map(|recent| recent.base_offset)
     }
 

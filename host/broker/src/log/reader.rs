@@ -128,11 +128,7 @@ impl Batches {
 
 impl PartitionLog {
     pub fn bounds(&self) -> Bounds {
-        Bounds {
-            start_offset: self.start_offset,
-            next_offset: self.next_offset,
-            stable_offset: self.stable_offset(),
-        }
+        Bounds { start_offset: self.start_offset, next_offset: self.next_offset, stable_offset: self.stable_offset() }
     }
 
     /// Plans a read of up to about `max_bytes` from `offset`; `None` if the offset is out of range.

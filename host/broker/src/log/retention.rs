@@ -19,7 +19,9 @@ impl PartitionLog {
             let settings = &self.settings;
             let is_old = settings.retention_ms >= 0 && segment.max_timestamp_ms + settings.retention_ms < now_ms;
             let rest_bytes = size_bytes - segment.size_bytes as i64;
-            let is_over = settings.retention_bytes >= 0 && rest_bytes >= settings.retention_bytes && gone + 1 < self.segments.len();
+            let is_over = settings.retention_bytes >= 0
+                && rest_bytes >= settings.retention_bytes
+                && gone + 1 < self.segments.len();
             let is_stable = segment.next_offset <= self.stable_offset();
             if segment.is_empty() || !is_stable || !(is_old || is_over) {
                 break;

@@ -92,7 +92,8 @@ fn put_record(delta: usize, key: Option<&str>, value: Option<&str>, out: &mut Ve
 }
 
 pub fn settings(overrides: &[(&str, &str)]) -> Arc<TopicSettings> {
-    let overrides: Overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let overrides: Overrides =
+        overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Arc::new(TopicSettings::new(&overrides))
 }
 
@@ -119,9 +120,10 @@ pub fn read_from(log: &PartitionLog, offset: i64, is_committed: bool) -> Vec<See
             let header = BatchHeader::parse_intact(&rest).expect("whole batches");
             let batch = rest.split_to(header.size_bytes);
             let is_aborted = header.is_transactional()
-                && plan.aborted.iter().any(|a| {
-                    a.producer_id == header.producer_id && (a.first..=a.last).contains(&header.base_offset)
-                });
+                && plan
+                    .aborted
+                    .iter()
+                    .any(|a| a.producer_id == header.producer_id && (a.first..=a.last).contains(&header.base_offset));
             if !header.is_control() && !(is_committed && is_aborted) {
                 take_records(&header, &batch, next, &mut seen);
             }

@@ -45,10 +45,10 @@ pub const SETTINGS: &[Setting] = &[
     number("max.message.bytes", "1048588", 0, INT_MAX), // *
     Setting { name: "message.timestamp.type", default: "CreateTime", rule: Rule::OneOf(&["CreateTime"]) },
     Setting { name: "min.cleanable.dirty.ratio", default: "0.5", rule: Rule::Ratio }, // *
-    number("min.compaction.lag.ms", "0", 0, i64::MAX), // *
+    number("min.compaction.lag.ms", "0", 0, i64::MAX),                                // *
     number("min.insync.replicas", "1", 1, INT_MAX),
     Setting { name: "preallocate", default: "false", rule: Rule::Boolean },
-    number("retention.bytes", "-1", -1, i64::MAX), // *
+    number("retention.bytes", "-1", -1, i64::MAX),     // *
     number("retention.ms", "604800000", -1, i64::MAX), // *
     // * Apache Kafka asks for 1 MiB since KIP-1030; its older floor of 14 bytes would mean a file per batch.
     number("segment.bytes", "1073741824", 1 << 20, INT_MAX),

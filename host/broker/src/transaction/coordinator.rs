@@ -147,7 +147,13 @@ impl Transactions {
         Ok(identity)
     }
 
-    fn write_producer(&self, id: &str, to: Identity, last: Option<(i64, i16)>, timeout_ms: i32) -> Result<(), ErrorCode> {
+    fn write_producer(
+        &self,
+        id: &str,
+        to: Identity,
+        last: Option<(i64, i16)>,
+        timeout_ms: i32,
+    ) -> Result<(), ErrorCode> {
         let (producer_id, epoch) = (to.producer_id, to.epoch);
         self.journal.append(Entry::Producer { id: id.to_owned(), producer_id, epoch, last, timeout_ms }, true)
     }

@@ -60,8 +60,11 @@ impl Request {
         let rest = shape::check(head, &frame).ok_or(FrameError::Shape { key, version })?;
         shape::check(&shape::of(key, version), rest).ok_or(FrameError::Shape { key, version })?;
         let mut body = frame;
-        let header = RequestHeader::decode(&mut body, header_version)
-            .map_err(|error| FrameError::Codec { key, version, reason: error.to_string() })?;
+        let header = RequestHeader::decode(&mut body, header_version).map_err(|error| FrameError::Codec {
+            key,
+            version,
+            reason: error.to_string(),
+        })?;
         let client_id = header.client_id.map(|id| id.to_string()).unwrap_or_default();
         Ok(Self { key, version, correlation_id: header.correlation_id, client_id, body })
     }

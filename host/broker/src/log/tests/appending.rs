@@ -63,7 +63,8 @@ fn times_are_found_in_every_codec() {
         for n in 0..300 {
             produce(&mut log, &Draft::of(&[("k", "v"), ("k", "w")]).codec(codec).at(1_000 + n * 10));
         }
-        let cases = [(0, Some(0)), (1_000, Some(0)), (1_001, Some(2)), (2_500, Some(300)), (3_990, Some(598)), (3_991, None)];
+        let cases =
+            [(0, Some(0)), (1_000, Some(0)), (1_001, Some(2)), (2_500, Some(300)), (3_990, Some(598)), (3_991, None)];
         for (time, expected) in cases {
             let found = log.find_time(time, log.next_offset()).expect("looked up").map(|found| found.offset);
             assert_eq!(found, expected, "codec {codec}, time {time}");

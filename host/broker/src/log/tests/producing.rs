@@ -22,15 +22,32 @@ fn sequences_are_judged_as_apache_kafka_does() {
         ("a gap", vec![batch(0, 0, 1, Ok(0)), batch(0, 2, 1, Err(OutOfOrderSequence)), batch(0, 1, 1, Ok(1))]),
         ("an overlap", vec![batch(0, 0, 3, Ok(0)), batch(0, 1, 3, Err(OutOfOrderSequence))]),
         ("unknown producers start anywhere", vec![batch(0, 17, 1, Ok(0)), batch(0, 18, 1, Ok(1))]),
-        ("a new epoch starts at 0", vec![batch(0, 0, 1, Ok(0)), batch(1, 1, 1, Err(OutOfOrderSequence)), batch(1, 0, 1, Ok(1))]),
+        (
+            "a new epoch starts at 0",
+            vec![batch(0, 0, 1, Ok(0)), batch(1, 1, 1, Err(OutOfOrderSequence)), batch(1, 0, 1, Ok(1))],
+        ),
         ("an old epoch", vec![batch(3, 0, 1, Ok(0)), batch(2, 0, 1, Err(InvalidProducerEpoch))]),
         ("wrapping", vec![batch(0, i32::MAX, 1, Ok(0)), batch(0, 0, 1, Ok(1)), batch(0, 1, 1, Ok(2))]),
-        ("wrapping inside", vec![batch(0, i32::MAX - 1, 4, Ok(0)), batch(0, 2, 1, Ok(4)), batch(0, i32::MAX - 1, 4, Ok(0))]),
-        ("fenced by a marker", vec![batch(0, 0, 1, Ok(0)), Step::Marker { epoch: 1 }, batch(0, 1, 1, Err(InvalidProducerEpoch)), batch(1, 0, 1, Ok(2))]),
+        (
+            "wrapping inside",
+            vec![batch(0, i32::MAX - 1, 4, Ok(0)), batch(0, 2, 1, Ok(4)), batch(0, i32::MAX - 1, 4, Ok(0))],
+        ),
+        (
+            "fenced by a marker",
+            vec![
+                batch(0, 0, 1, Ok(0)),
+                Step::Marker { epoch: 1 },
+                batch(0, 1, 1, Err(InvalidProducerEpoch)),
+                batch(1, 0, 1, Ok(2)),
+            ],
+        ),
         ("a marker keeps the sequence", vec![batch(0, 0, 1, Ok(0)), Step::Marker { epoch: 0 }, batch(0, 1, 1, Ok(2))]),
         (
             "six batches ago is forgotten",
-            (0..6).map(|n| batch(0, n, 1, Ok(i64::from(n)))).chain([batch(0, 1, 1, Ok(1)), batch(0, 0, 1, Err(OutOfOrderSequence))]).collect(),
+            (0..6)
+                .map(|n| batch(0, n, 1, Ok(i64::from(n))))
+                .chain([batch(0, 1, 1, Ok(1)), batch(0, 0, 1, Err(OutOfOrderSequence))])
+                .collect(),
         ),
     ];
     for (name, steps) in tables {

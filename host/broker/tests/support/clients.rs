@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
@@ -18,7 +19,6 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::ClientConfig;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
@@ -64,7 +64,12 @@ pub fn admin(servers: &str) -> AdminClient<DefaultClientContext> {
     AdminClient::from_config(&client(servers)).expect("an admin client")
 }
 
-pub fn try_create_topic(servers: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<(), RDKafkaErrorCode> {
+pub fn try_create_topic(
+    servers: &str,
+    name: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<(), RDKafkaErrorCode> {
     let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     for (name, value) in settings {
         topic = topic.set(name, value);
@@ -137,7 +142,9 @@ pub fn read_all(servers: &str, topic: &str, partitions: i32, isolation: &str) ->
     let mut ends = 0;
     wait_until("the end of the topic", || {
         match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => values.push(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned()),
+            Some(Ok(message)) => {
+                values.push(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned())
+            }
             Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
             Some(Err(error)) => panic!("reading {topic}: {error}"),
             None => {}
@@ -165,7 +172,13 @@ pub fn subscribed(servers: &str, group: &str, topic: &str, instance: &str, assig
 }
 
 /// The committed offset and its metadata, as a client of this isolation is told.
-pub fn committed(servers: &str, group: &str, topic: &str, isolation: &str, timeout: Duration) -> KafkaResult<(Offset, String)> {
+pub fn committed(
+    servers: &str,
+    group: &str,
+    topic: &str,
+    isolation: &str,
+    timeout: Duration,
+) -> KafkaResult<(Offset, String)> {
     let consumer: BaseConsumer =
         client(servers).set("group.id", group).set("isolation.level", isolation).create().expect("a consumer");
     let mut list = TopicPartitionList::new();
