@@ -138,8 +138,13 @@ fn ticks_reach_those_who_want_them() {
 
 #[test]
 fn balances_are_kept_in_the_store() {
-    let document =
-        wasmill::wasm::OpenDocument { outputs: vec!["balances".into()], ..document(json!({}), &["balance"]) };
+    balances_are_kept("serde");
+    balances_are_kept("extractor");
+}
+
+fn balances_are_kept(parser: &str) {
+    let settings = json!({"parser": parser});
+    let document = wasmill::wasm::OpenDocument { outputs: vec!["balances".into()], ..document(settings, &["balance"]) };
     let mut version = version("guest-balance", &document, Limits::default());
     let mut scope = scope_with_things();
     let payment = |id: &str, account: &str, cents: i64, fraud: f64| {

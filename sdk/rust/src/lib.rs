@@ -40,6 +40,7 @@ mod config;
 mod failure;
 mod glue;
 mod host;
+pub mod json;
 mod log;
 mod out;
 mod packed;
