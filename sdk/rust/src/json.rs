@@ -73,7 +73,7 @@ impl<const N: usize> Names<N> {
         }
         while left > 0 {
             let Some(key_at) = quotes.next().map(|quote| quote + 1) else {
-                return (quotes.is_at_end() && ends_object(object)).then_some(members);
+                return (quotes.is_at_end() && is_valid(object)).then_some(members);
             };
             let key_end = quotes.next()?;
             let value_at = value_start(object, key_end + 1)?;
@@ -81,7 +81,8 @@ impl<const N: usize> Names<N> {
                 if quotes.next()? != value_at {
                     return None;
                 }
-                Member::string(object.get(value_at + 1..quotes.next()?)?)
+                let end = quotes.next()?;
+                Member::string(quotes.text(value_at + 1, end)?)
             } else {
                 Member::scalar(object.get(value_at..)?)?
             };
@@ -145,9 +146,10 @@ fn start_of(object: &[u8], at: usize, end: usize) -> u64 {
     }
 }
 
-/// Whether the last byte that is no blank closes an object.
-fn ends_object(object: &[u8]) -> bool {
-    object.trim_ascii_end().last() == Some(&b'}')
+/// Whether it is JSON at all: a member that was not found might be hidden in what is none.
+#[inline(never)]
+fn is_valid(object: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(object).is_ok()
 }
 
 /// Where the value after a key begins: behind one colon and blanks.

@@ -17,23 +17,34 @@ enum Kind<'a> {
     Missing,
     Null,
     Bool(bool),
-    /// Text without escapes, or text that was owned because it had some.
-    String(Cow<'a, [u8]>),
+    /// Text without escapes.
+    String(&'a str),
+    /// The same, not known to be UTF-8.
+    Bytes(&'a [u8]),
     /// A number and what comes after it.
     Number(&'a [u8]),
-    /// An object or a list.
-    Nested(Value),
-    OwnedNumber(serde_json::Number),
+    /// Text, numbers and nested values of an unusual object. Boxed, so that the usual ones are small and drop at once.
+    Owned(Box<Value>),
 }
 
 const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+const POWERS_U64: [u64; 16] = {
+    let mut powers = [1; 16];
+    let mut at = 1;
+    while at < 16 {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 impl<'a> Member<'a> {
     pub(super) const MISSING: Self = Self { kind: Kind::Missing };
 
     #[inline(always)]
-    pub(super) fn string(text: &'a [u8]) -> Self {
-        Self { kind: Kind::String(Cow::Borrowed(text)) }
+    pub(super) fn string(text: Result<&'a str, &'a [u8]>) -> Self {
+        Self { kind: text.map_or_else(Kind::Bytes, Kind::String) }
     }
 
     /// A value that begins here and is neither string nor nested; `None` if it is.
@@ -65,7 +76,9 @@ impl<'a> Member<'a> {
     #[inline]
     pub fn as_bytes(&self) -> Result<&[u8], Failure> {
         match &self.kind {
-            Kind::String(text) => Ok(text),
+            Kind::String(text) => Ok(text.as_bytes()),
+            Kind::Bytes(text) => Ok(text),
+            Kind::Owned(value) => value.as_str().map(str::as_bytes).ok_or_else(|| self.is_no("string")),
             _ => Err(self.is_no("string")),
         }
     }
@@ -74,7 +87,10 @@ impl<'a> Member<'a> {
     /// `malformed` if it is no string, or not UTF-8.
     #[inline]
     pub fn as_str(&self) -> Result<&str, Failure> {
-        std::str::from_utf8(self.as_bytes()?).map_err(|_| self.is_no("UTF-8 text"))
+        match &self.kind {
+            Kind::String(text) => Ok(text),
+            _ => std::str::from_utf8(self.as_bytes()?).map_err(|_| self.is_no("UTF-8 text")),
+        }
     }
 
     /// The text, borrowed from the object unless it had escapes.
@@ -84,10 +100,7 @@ impl<'a> Member<'a> {
     #[inline]
     pub fn into_text(self) -> Result<Cow<'a, str>, Failure> {
         match self.kind {
-            Kind::String(Cow::Borrowed(text)) => match std::str::from_utf8(text) {
-                Ok(text) => Ok(Cow::Borrowed(text)),
-                Err(_) => Err(self.is_no("UTF-8 text")),
-            },
+            Kind::String(text) => Ok(Cow::Borrowed(text)),
             _ => Ok(Cow::Owned(self.as_str()?.to_owned())),
         }
     }
@@ -98,7 +111,7 @@ impl<'a> Member<'a> {
     pub fn as_i64(&self) -> Result<i64, Failure> {
         let integer = match &self.kind {
             Kind::Number(rest) => short_integer(rest).or_else(|| text(rest)?.parse().ok()),
-            Kind::OwnedNumber(number) => number.as_i64(),
+            Kind::Owned(value) => value.as_i64(),
             _ => None,
         };
         integer.ok_or_else(|| self.is_no("whole number"))
@@ -112,7 +125,7 @@ impl<'a> Member<'a> {
     pub fn as_f64(&self) -> Result<f64, Failure> {
         let float = match &self.kind {
             Kind::Number(rest) => short_decimal(rest).or_else(|| text(rest)?.parse().ok()),
-            Kind::OwnedNumber(number) => number.as_f64(),
+            Kind::Owned(value) => value.as_f64(),
             _ => None,
         };
         float.ok_or_else(|| self.is_no("number"))
@@ -125,7 +138,10 @@ impl<'a> Member<'a> {
     pub fn as_number_text(&self) -> Result<Cow<'_, str>, Failure> {
         let digits = match &self.kind {
             Kind::Number(rest) => text(rest).map(Cow::Borrowed),
-            Kind::OwnedNumber(number) => Some(Cow::Owned(number.to_string())),
+            Kind::Owned(value) => match &**value {
+                Value::Number(number) => Some(Cow::Owned(number.to_string())),
+                _ => None,
+            },
             _ => None,
         };
         digits.ok_or_else(|| self.is_no("number"))
@@ -146,9 +162,9 @@ impl<'a> Member<'a> {
             Kind::Missing => "missing",
             Kind::Null => "null",
             Kind::Bool(_) => "a boolean",
-            Kind::String(_) => "a string",
-            Kind::Number(_) | Kind::OwnedNumber(_) => "another number",
-            Kind::Nested(_) => "an object or a list",
+            Kind::String(_) | Kind::Bytes(_) => "a string",
+            Kind::Number(_) => "another number",
+            Kind::Owned(_) => "another value",
         };
         Failure::new("malformed", format!("a member should be a {wanted}, but is {what}"))
     }
@@ -157,9 +173,7 @@ impl<'a> Member<'a> {
         let kind = match value {
             Value::Null => Kind::Null,
             Value::Bool(value) => Kind::Bool(value),
-            Value::Number(number) => Kind::OwnedNumber(number),
-            Value::String(text) => Kind::String(Cow::Owned(text.into_bytes())),
-            nested @ (Value::Array(_) | Value::Object(_)) => Kind::Nested(nested),
+            other => Kind::Owned(Box::new(other)),
         };
         Self { kind }
     }
@@ -198,7 +212,7 @@ fn short_decimal(rest: &[u8]) -> Option<f64> {
             if end - at + places > 15 {
                 return None;
             }
-            (whole * 10_u64.pow(places as u32) + fraction, places, fraction_end)
+            (whole * POWERS_U64[places] + fraction, places, fraction_end)
         }
         _ => (whole, 0, end),
     };

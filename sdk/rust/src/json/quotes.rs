@@ -10,14 +10,23 @@ pub(super) struct Quotes<'a> {
     bits: u64,
     /// Whether it ended before a block with an escape.
     is_stopped: bool,
+    /// Whether all blocks so far are ASCII.
+    is_ascii: bool,
+}
+
+/// What 16 bytes hold.
+struct Lane {
+    quotes: u16,
+    has_escape: bool,
+    is_ascii: bool,
 }
 
 impl<'a> Quotes<'a> {
     #[inline(always)]
     pub(super) fn new(text: &'a [u8]) -> Self {
-        let first = block(text, 0);
-        let (base, is_stopped) = if first.is_some() { (0, false) } else { (text.len(), true) };
-        Self { text, base, bits: first.unwrap_or(0), is_stopped }
+        let mut quotes = Self { text, base: 0, bits: 0, is_stopped: false, is_ascii: true };
+        quotes.read();
+        quotes
     }
 
     /// Whether there are no more because the text is at its end.
@@ -45,22 +54,42 @@ impl<'a> Quotes<'a> {
             if self.base >= self.text.len() {
                 return None;
             }
-            match block(self.text, self.base) {
-                Some(bits) => self.bits = bits,
-                None => {
-                    self.is_stopped = true;
-                    self.base = self.text.len();
-                    return None;
-                }
-            }
+            self.read();
         }
         Some(())
     }
+
+    /// Looks at the block from `base`.
+    #[inline(always)]
+    fn read(&mut self) {
+        match block(self.text, self.base) {
+            Some((bits, is_ascii)) => {
+                self.bits = bits;
+                self.is_ascii &= is_ascii;
+            }
+            None => {
+                self.is_stopped = true;
+                self.base = self.text.len();
+            }
+        }
+    }
+
+    /// The text from `from` to a quotation mark that was handed out; `Err` if it is not known to be ASCII.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(super) fn text(&self, from: usize, to: usize) -> Option<Result<&'a str, &'a [u8]>> {
+        let bytes = self.text.get(from..to)?;
+        if !self.is_ascii {
+            return Some(Err(bytes));
+        }
+        // SAFETY: `to` lies in a block that was read, as does all before it, and every byte of those was ASCII.
+        Some(Ok(unsafe { std::str::from_utf8_unchecked(bytes) }))
+    }
 }
 
-/// A bit for each quotation mark in up to 64 bytes from `base`; `None` if there is a backslash among them.
+/// A bit for each quotation mark in up to 64 bytes from `base`, and whether all is ASCII; `None` if there is a backslash.
 #[inline(always)]
-fn block(text: &[u8], base: usize) -> Option<u64> {
+fn block(text: &[u8], base: usize) -> Option<(u64, bool)> {
     match text.get(base..base + 64) {
         Some(block) => marks(block.try_into().expect("64 bytes")),
         None => {
@@ -73,43 +102,49 @@ fn block(text: &[u8], base: usize) -> Option<u64> {
 }
 
 #[inline(always)]
-fn marks(block: &[u8; 64]) -> Option<u64> {
-    let (mut quotes, mut has_escape) = (0, false);
+fn marks(block: &[u8; 64]) -> Option<(u64, bool)> {
+    let (mut quotes, mut has_escape, mut is_ascii) = (0, false, true);
     for (index, lane) in block.as_chunks::<16>().0.iter().enumerate() {
-        let (bits, escape) = lane_marks(lane);
-        quotes |= u64::from(bits) << (16 * index);
-        has_escape |= escape;
+        let lane = Lane::of(lane);
+        quotes |= u64::from(lane.quotes) << (16 * index);
+        has_escape |= lane.has_escape;
+        is_ascii &= lane.is_ascii;
     }
-    (!has_escape).then_some(quotes)
+    (!has_escape).then_some((quotes, is_ascii))
 }
 
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-#[inline(always)]
-#[allow(unsafe_code)]
-fn lane_marks(lane: &[u8; 16]) -> (u16, bool) {
-    use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_splat, v128_any_true, v128_load};
-    // SAFETY: `lane` is 16 readable bytes, and the load needs no alignment.
-    let bytes = unsafe { v128_load(lane.as_ptr().cast()) };
-    let quotes = u8x16_bitmask(u8x16_eq(bytes, u8x16_splat(b'"')));
-    (quotes, v128_any_true(u8x16_eq(bytes, u8x16_splat(b'\\'))))
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-#[allow(unsafe_code)]
-fn lane_marks(lane: &[u8; 16]) -> (u16, bool) {
-    use core::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
-    // SAFETY: SSE2 is part of every x86-64; `lane` is 16 readable bytes, and the load needs no alignment.
-    unsafe {
-        let bytes = _mm_loadu_si128(lane.as_ptr().cast());
-        let is = |byte: u8| _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed())));
-        (is(b'"') as u16, is(b'\\') != 0)
+impl Lane {
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn of(lane: &[u8; 16]) -> Self {
+        use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_splat, v128_any_true, v128_load};
+        // SAFETY: `lane` is 16 readable bytes, and the load needs no alignment.
+        let bytes = unsafe { v128_load(lane.as_ptr().cast()) };
+        Self {
+            quotes: u8x16_bitmask(u8x16_eq(bytes, u8x16_splat(b'"'))),
+            has_escape: v128_any_true(u8x16_eq(bytes, u8x16_splat(b'\\'))),
+            is_ascii: u8x16_bitmask(bytes) == 0,
+        }
     }
-}
 
-#[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
-#[inline(always)]
-fn lane_marks(lane: &[u8; 16]) -> (u16, bool) {
-    let quotes = lane.iter().rev().fold(0, |bits, byte| bits << 1 | u16::from(*byte == b'"'));
-    (quotes, lane.contains(&b'\\'))
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn of(lane: &[u8; 16]) -> Self {
+        use core::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
+        // SAFETY: SSE2 is part of every x86-64; `lane` is 16 readable bytes, and the load needs no alignment.
+        unsafe {
+            let bytes = _mm_loadu_si128(lane.as_ptr().cast());
+            let is = |byte: u8| _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed())));
+            Self { quotes: is(b'"') as u16, has_escape: is(b'\\') != 0, is_ascii: _mm_movemask_epi8(bytes) == 0 }
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+    #[inline(always)]
+    fn of(lane: &[u8; 16]) -> Self {
+        let quotes = lane.iter().rev().fold(0, |bits, byte| bits << 1 | u16::from(*byte == b'"'));
+        Self { quotes, has_escape: lane.contains(&b'\\'), is_ascii: lane.is_ascii() }
+    }
 }

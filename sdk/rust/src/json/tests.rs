@@ -135,9 +135,14 @@ fn objects_are_written_as_serde_does() {
     {
         for number in [0, 7, -7, i64::MAX, i64::MIN] {
             let mut written = Vec::new();
-            Object::begin(&mut written).string("text", text).integer(text, number).boolean("b", true).null("n").end();
+            Object::begin(&mut written)
+                .string("text", text)
+                .integer("number", number)
+                .boolean("b", true)
+                .null("n")
+                .end();
             let read: Value = serde_json::from_slice(&written).unwrap_or_else(|error| panic!("{text:?}: {error}"));
-            assert_eq!(read, json!({"text": text, text: number, "b": true, "n": null}), "{text:?}");
+            assert_eq!(read, json!({"text": text, "number": number, "b": true, "n": null}), "{text:?}");
         }
     }
     let mut empty = Vec::new();

@@ -1,6 +1,6 @@
 //! Writing a flat object without blanks, members in the order in which they are given.
 
-/// An object that is being written.
+/// An object that is being written. Names of members are written as they are and must need no escapes.
 ///
 /// ```
 /// let mut text = Vec::new();
@@ -59,8 +59,10 @@ impl<'o> Object<'o> {
     fn name(&mut self, name: &str) {
         self.out.push(self.before);
         self.before = b',';
-        self.text(name);
-        self.out.push(b':');
+        debug_assert!(is_plain(name.as_bytes()), "a member's name must need no escapes: {name:?}");
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     #[inline(always)]

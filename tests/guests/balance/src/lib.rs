@@ -35,8 +35,7 @@ impl Processor for Balance {
         let mut keys = Keys::with_capacity(records.len(), 16);
         for record in &records {
             let value = record.value.unwrap_or_default();
-            let payment: Payment<'_> =
-                serde_json::from_slice(value).map_err(|error| Failure::from(error).at(record))?;
+            let payment = Payment::read(self.parser, value).map_err(|failure| failure.at(record))?;
             if payment.fraud_probability <= FRAUD {
                 keys.push(payment.account_id.as_bytes());
                 payments.push((record, payment));
