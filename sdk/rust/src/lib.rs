@@ -49,7 +49,7 @@ mod slots;
 mod store;
 mod table;
 #[cfg(not(target_arch = "wasm32"))]
-mod testing;
+pub mod testing;
 
 pub use batch::{Batch, Header, Headers, Record};
 pub use config::{Config, Input, Output};
