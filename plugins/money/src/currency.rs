@@ -15,8 +15,7 @@ pub enum Currency {
 }
 
 impl Currency {
-    pub const ALL: [Self; 8] =
-        [Self::Aud, Self::Btc, Self::Cad, Self::Chf, Self::Eth, Self::Eur, Self::Gbp, Self::Usd];
+    pub const ALL: [Self; 8] = [Self::Aud, Self::Btc, Self::Cad, Self::Chf, Self::Eth, Self::Eur, Self::Gbp, Self::Usd];
 
     /// The currency of a code, in capitals as ISO 4217 has them.
     #[inline]

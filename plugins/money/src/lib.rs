@@ -8,6 +8,7 @@ mod identifier;
 mod json;
 mod money;
 mod quote;
+mod rate_table;
 mod ratio;
 
 pub use currency::Currency;
@@ -16,4 +17,5 @@ pub use exchange::{Rates, Traded, buy, exchange, sell};
 pub use identifier::is_identifier;
 pub use json::{Member, text_of};
 pub use money::{Money, UNITS_MAX};
-pub use quote::{PRICE_SCALE, Price, Quote};
+pub use quote::{PRICE_SCALE, Price, Quote, is_empty_size};
+pub use rate_table::{RateTable, RatesAt};

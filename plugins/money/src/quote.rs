@@ -14,6 +14,9 @@ const PRICE_UNITS_MAX: u32 = 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Price(u128);
 
+/// Digits that the size of a level may have on either side of the point.
+const SIZE_DIGITS: u32 = 18;
+
 /// Bid and ask of a pair: a customer pays `ask` for one unit of the base, and gets `bid` for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quote {
@@ -33,12 +36,24 @@ impl Price {
         u128::try_from(parts).ok().filter(|parts| *parts > 0).map(Self).ok_or(DecimalError::NotDecimal)
     }
 
-    pub(crate) fn parts(self) -> u128 {
+    /// The price times 10^[`PRICE_SCALE`].
+    pub fn parts(self) -> u128 {
         self.0
     }
 
     pub fn text(self) -> DecimalText {
         DecimalText::new(self.0 as i128, PRICE_SCALE)
+    }
+}
+
+/// Whether the size of a level of an order book is zero.
+///
+/// # Errors
+/// It is no decimal, or negative.
+pub fn is_empty_size(text: &str) -> Result<bool, DecimalError> {
+    match decimal::parse_text(text, SIZE_DIGITS, SIZE_DIGITS)? {
+        ..0 => Err(DecimalError::NotDecimal),
+        size => Ok(size == 0),
     }
 }
 

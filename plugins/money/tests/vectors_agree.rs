@@ -71,8 +71,10 @@ fn exchanges_come_to_the_same_credit() {
 
 #[test]
 fn rates_are_written_in_the_order_of_their_topic() {
-    let canonical = r#"{"base":"BTC","quote":"USD","ask":"8000.00000000","bid":"7999.50000000","timestamp":1600000000000}"#;
-    let loose = r#"{ "timestamp": 1600000000000, "bid": "7999.5", "ask": "8000", "quote": "USD", "base": "BTC", "x": 1 }"#;
+    let canonical =
+        r#"{"base":"BTC","quote":"USD","ask":"8000.00000000","bid":"7999.50000000","timestamp":1600000000000}"#;
+    let loose =
+        r#"{ "timestamp": 1600000000000, "bid": "7999.5", "ask": "8000", "quote": "USD", "base": "BTC", "x": 1 }"#;
     let quote = Quote::parse(loose.as_bytes()).expect("a rate");
     assert_eq!(serde_json::to_string(&quote).expect("plain data"), canonical);
     for bad in ["", "{}", &canonical.replace("8000", "-8000"), &canonical.replace("\"8000.00000000\"", "8000")] {
