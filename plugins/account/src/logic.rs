@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use money::{is_identifier, text_of};
+use money::{is_identifier, object_of, text_of};
 use serde::{Deserialize, Serialize};
 
 /// A record that cannot be handled.
@@ -63,7 +63,7 @@ pub fn open(
 ) -> Result<Vec<u8>, Fault> {
     let number =
         text_of(key).filter(|number| is_identifier(number)).ok_or_else(|| malformed("the key is no account"))?;
-    let text = text_of(value).ok_or_else(|| malformed("the value is no text"))?;
+    let text = object_of(value).ok_or_else(|| malformed("the value is no object"))?;
     let person: Person<'_> = serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
     if person.number != number {
         return Err(malformed("`number` is not the key"));

@@ -49,3 +49,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
 pub fn text_of(bytes: Option<&[u8]>) -> Option<&str> {
     std::str::from_utf8(bytes?).ok()
 }
+
+/// A record's value as the text of a JSON object. Readers of structs would take lists as well.
+#[inline]
+pub fn object_of(bytes: Option<&[u8]>) -> Option<&str> {
+    text_of(bytes).filter(|text| text.trim_ascii_start().starts_with('{'))
+}

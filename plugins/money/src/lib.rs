@@ -15,7 +15,7 @@ pub use currency::Currency;
 pub use decimal::{DecimalError, DecimalText};
 pub use exchange::{Rates, Traded, buy, exchange, sell};
 pub use identifier::is_identifier;
-pub use json::{Member, text_of};
+pub use json::{Member, object_of, text_of};
 pub use money::{Money, UNITS_MAX};
 pub use quote::{PRICE_SCALE, Price, Quote, is_empty_size};
 pub use rate_table::{RateTable, RatesAt};

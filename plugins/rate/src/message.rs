@@ -40,8 +40,8 @@ impl<'a> Message<'a> {
     /// # Errors
     /// `malformed`: no message, or one whose product is not the record's key.
     pub fn read(key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<Self, Fault> {
-        let message: Self = serde_json::from_slice(value.ok_or_else(|| Fault::malformed("no value"))?)
-            .map_err(|error| Fault::malformed(error.to_string()))?;
+        let text = money::object_of(value).ok_or_else(|| Fault::malformed("the value is no object"))?;
+        let message: Self = serde_json::from_str(text).map_err(|error| Fault::malformed(error.to_string()))?;
         let product = message.product();
         if !product.is_empty() && key != Some(product.as_bytes()) {
             return Err(Fault::malformed(format!("product `{product}` is not the key")));

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use money::{Currency, DecimalText, Member, Money, is_identifier, text_of};
+use money::{Currency, DecimalText, Member, Money, is_identifier, object_of, text_of};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -79,8 +79,8 @@ impl<'a> Request<'a> {
     /// No account or no guid can be read, so that no result could be matched to the request.
     pub fn read(key: Option<&'a [u8]>, value: Option<&'a [u8]>, timestamp_ms: i64) -> Result<Self, Fault> {
         let account = text_of(key).filter(|account| is_identifier(account));
-        let account = account.ok_or(Fault::malformed("the key is no account"))?;
-        let text = text_of(value).ok_or(Fault::malformed("the value is no text"))?;
+        let account = account.ok_or_else(|| Fault::malformed("the key is no account"))?;
+        let text = object_of(value).ok_or_else(|| Fault::malformed("the value is no object"))?;
         let members: Members<'a> = serde_json::from_str(text).map_err(|error| Fault::malformed(error.to_string()))?;
         match &members.guid {
             Member::Text(guid) if is_identifier(guid) => {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use money::{Currency, Money, Rates, exchange};
+use money::{Currency, Money, Rates, exchange, object_of};
 use serde::{Deserialize, Serialize};
 
 /// What the manifest may set.
@@ -120,9 +120,8 @@ impl Wallet {
     /// `malformed`: no successful transaction of this account. `inconsistent`: the account would hold less than nothing,
     /// so a transaction before it is missing.
     pub fn add(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Fault> {
-        let value = value.ok_or_else(|| malformed("no value"))?;
-        let transaction: Transaction<'_> =
-            serde_json::from_slice(value).map_err(|error| malformed(error.to_string()))?;
+        let text = object_of(value).ok_or_else(|| malformed("the value is no object"))?;
+        let transaction: Transaction<'_> = serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
         if key != Some(transaction.account.as_bytes()) {
             return Err(malformed("`account` is not the key"));
         }
