@@ -24,7 +24,7 @@ pub(super) fn check(topics: &Topics<'_>, report: &mut Report) {
     }
     let payments = topics.of(topics::PAYMENTS);
     let frauds: Vec<_> = payments.iter().copied().filter(|record| is_fraud(record)).collect();
-    report.counts.payments = payments.len() as u64;
+    report.counts.payments = payments.iter().filter(|record| !is_poison(record)).count() as u64;
     report.counts.frauds = frauds.len() as u64;
     let found = topics.of(topics::FRAUDULENT_PAYMENTS);
     compare(&frauds, found, Kind::MissingFraud, Kind::UnexpectedFraud, report);
