@@ -2,8 +2,10 @@
 //! Nothing of an implementation shows through it, so that a simulation can stand in for a cluster.
 
 mod metadata;
+mod verdict;
 
 pub use metadata::{ChangelogMark, Metadata, MetadataError};
+pub use verdict::verdict;
 
 use std::time::Duration;
 

@@ -1,10 +1,110 @@
-//! The `wasmill` program: hands over to the library.
+//! The `wasmill` program: reads its arguments, calls the library, says how it ended.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use wasmill::config::{self, Overrides};
+use wasmill::run;
+use wasmill::wasm::compile;
+
+/// Runs WebAssembly components as exactly-once stream processors on Kafka, and swaps them live.
+#[derive(Parser)]
+#[command(version, about, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// What is logged: error, warn, info, debug; or a filter such as `wasmill::worker=debug`.
+    #[arg(long, global = true, default_value = "info", env = "WASMILL_LOG")]
+    log: String,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 failed while running; 2 wrong arguments or manifest, nothing was started.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the processors of a manifest until SIGTERM or Ctrl-C.
+    #[command(after_help = "Example: wasmill run --manifest wasmill.toml")]
+    Run(Where),
+    /// Check a manifest and its components, and start nothing.
+    #[command(after_help = "Example: wasmill check --manifest wasmill.toml")]
+    Check(Where),
+    /// Run the embedded Kafka-protocol broker alone, for development, tests and one machine.
+    #[command(
+        after_help = "Example: wasmill broker --folder broker-data --port 9092 &\n         kcat -L -b 127.0.0.1:9092"
+    )]
+    Broker(run::BrokerOptions),
+}
+
+#[derive(Args)]
+struct Where {
+    /// The manifest.
+    #[arg(long, short, default_value = "wasmill.toml")]
+    manifest: PathBuf,
+    /// Kafka's address, instead of `[kafka]` of the manifest: host:port, several with commas.
+    #[arg(long)]
+    bootstrap: Option<String>,
+    /// The data folder, instead of `[host] data`.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// This host's name, instead of `[host] id`.
+    #[arg(long)]
+    host: Option<String>,
+}
+
 fn main() -> ExitCode {
-    if let Some(code) = wasmill::wasm::compile::child_main(std::env::args_os()) {
+    if let Some(code) = compile::child_main(std::env::args_os().skip(1)) {
         return code;
     }
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    let filter = match EnvFilter::try_new(&arguments.log) {
+        Ok(filter) => filter,
+        Err(error) => return wrong(&format!("--log {}: {error}", arguments.log)),
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match arguments.command {
+        Command::Run(place) => match manifest(&place) {
+            Ok(manifest) => ended(run::run(&manifest)),
+            Err(code) => code,
+        },
+        Command::Check(place) => match manifest(&place) {
+            Ok(manifest) => check(&manifest),
+            Err(code) => code,
+        },
+        Command::Broker(options) => ended(run::run_broker(&options)),
+    }
+}
+
+fn manifest(place: &Where) -> Result<config::Manifest, ExitCode> {
+    let Where { bootstrap, data, host, .. } = place;
+    let overrides = Overrides { bootstrap: bootstrap.clone(), data: data.clone(), host: host.clone() };
+    config::read_manifest(&place.manifest, &overrides).map_err(|error| wrong(&error.to_string()))
+}
+
+fn check(manifest: &config::Manifest) -> ExitCode {
+    match run::check(manifest) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => wrong(&error.to_string()),
+    }
+}
+
+fn ended(result: Result<(), run::RunError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_before_start() => wrong(&error.to_string()),
+        Err(error) => {
+            eprintln!("wasmill: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn wrong(text: &str) -> ExitCode {
+    eprintln!("wasmill: {}", text.trim_end());
+    ExitCode::from(2)
 }

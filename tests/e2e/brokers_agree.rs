@@ -20,6 +20,8 @@ mod restarts;
 mod topics;
 #[path = "brokers_agree/transactions.rs"]
 mod transactions;
+#[path = "brokers_agree/wire.rs"]
+mod wire;
 
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ const CHECKS: &[&[Check]] = &[
     transactions::CHECKS,
     records::CHECKS,
     topics::CHECKS,
+    wire::CHECKS,
     kcat::CHECKS,
 ];
 

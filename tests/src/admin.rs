@@ -14,7 +14,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::brokers::Broker;
@@ -135,9 +135,10 @@ impl Admin {
     }
 }
 
-fn first<T>(
-    answer: Result<Vec<Result<T, (T, RDKafkaErrorCode)>>, rdkafka::error::KafkaError>,
-) -> Result<(), RDKafkaErrorCode> {
+/// What was asked for, and the broker's error.
+type Refused<T> = (T, RDKafkaErrorCode);
+
+fn first<T>(answer: KafkaResult<Vec<Result<T, Refused<T>>>>) -> Result<(), RDKafkaErrorCode> {
     let answer = answer.expect("the broker answers");
     answer.into_iter().next().expect("an answer for each name").map(drop).map_err(|(_, code)| code)
 }

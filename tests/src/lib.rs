@@ -3,7 +3,7 @@
 
 pub mod admin;
 pub mod brokers;
-mod child;
+pub mod child;
 pub mod member;
 pub mod producer;
 pub mod reader;

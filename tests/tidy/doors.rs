@@ -40,10 +40,16 @@ const DOORS: &[Door] = &[
         only: &["host/src/store/disk.rs"],
     },
     Door {
-        name: "environment and toml files only in config and main",
-        words: &["env::var", "env::vars", "env::var_os", "env::args", "toml::from_str", "toml::de"],
+        name: "the environment only in config and main",
+        words: &["env::var", "env::vars", "env::var_os", "env::args", "env::args_os"],
         within: &["host/src/"],
         only: &["host/src/config.rs", "host/src/config/", "host/src/main.rs"],
+    },
+    Door {
+        name: "toml only where the manifest and the settings are read",
+        words: &["toml::de", "toml::from_str", "toml::Value", "toml::Table"],
+        within: HOST,
+        only: &["host/src/topology/", "host/src/topology.rs", "host/src/config.rs", "host/src/config/"],
     },
 ];
 

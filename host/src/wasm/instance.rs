@@ -7,6 +7,7 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::processor::{FaultKind, ProcessError, Processor, Scope};
 use crate::record::BatchRef;
 
+use super::engine::Engine;
 use super::fault;
 use super::frames::{Answer, FramedFunc, Process, Taker, Tick};
 use super::guest::{Deadline, Guest};
@@ -25,7 +26,8 @@ pub(super) struct Instance {
     tick: Option<FramedFunc<Tick>>,
     close: Option<Func>,
     limits: Limits,
-    has_epochs: bool,
+    /// Held so that its epochs go on while this instance may run.
+    engine: Engine,
     /// After a fault nothing of the store may be used.
     is_dead: bool,
     /// Kept between calls so that lending costs no allocation.
@@ -39,8 +41,9 @@ impl Instance {
         exports: &Exports,
         document: &str,
         limits: &Limits,
-        has_epochs: bool,
+        engine: &Engine,
     ) -> Result<Self, ProcessError> {
+        let has_epochs = engine.options().epochs;
         let mut store = Store::new(pre.engine(), Guest::new(limits));
         store.limiter(|guest| &mut guest.meter);
         store.set_max_component_handles(HANDLES_MAX);
@@ -59,7 +62,8 @@ impl Instance {
             Err(error) => return Err(fault::of_error(&error, store.data())),
         };
         let limits = *limits;
-        Ok(Self { store, process, tick, close, limits, has_epochs, is_dead: false, spare: None })
+        let engine = engine.clone();
+        Ok(Self { store, process, tick, close, limits, engine, is_dead: false, spare: None })
     }
 
     #[expect(clippy::type_complexity, reason = "three functions, used once")]
@@ -97,7 +101,7 @@ impl Instance {
         let mark = outputs.mark();
         let output_count = scope.output_count;
         let budget_ns = (self.limits.call_cpu_ms * 1_000 + self.limits.record_cpu_us * batch.len() as u64) * 1_000;
-        begin(&mut self.store, budget_ns, self.has_epochs);
+        begin(&mut self.store, budget_ns, self.engine.options().epochs);
         let guest = self.store.data_mut();
         guest.wasi.begin_call(scope.now_ms, scope.seed);
         let mut lent = self.spare.take().unwrap_or_default();
@@ -153,7 +157,7 @@ impl Drop for Instance {
     /// Tells the component that it ends, if it wants to know and is in good order.
     fn drop(&mut self) {
         let Some(close) = self.close.filter(|_| !self.is_dead) else { return };
-        begin(&mut self.store, self.limits.call_cpu_ms * 1_000_000, self.has_epochs);
+        begin(&mut self.store, self.limits.call_cpu_ms * 1_000_000, self.engine.options().epochs);
         let closed = close.typed::<(), ()>(&self.store).and_then(|close| close.call(&mut self.store, ()));
         if let Err(error) = closed {
             tracing::debug!(error = %error.root_cause(), "a component failed to close");

@@ -19,7 +19,7 @@ pub struct WasmVersion {
     exports: Exports,
     document: String,
     limits: Limits,
-    has_epochs: bool,
+    engine: Engine,
 }
 
 /// Where the component's functions are, looked up once.
@@ -43,14 +43,13 @@ impl WasmVersion {
     ) -> Result<Self, Problems> {
         let linked = link(engine, component).map_err(|error| Problem::NotValid { reason: format!("{error:#}") })?;
         let exports = Exports::of(component).ok_or(Problem::NoProcessor)?;
-        let has_epochs = engine.options().epochs;
-        Ok(Self { pre: linked, exports, document: document.to_json(), limits, has_epochs })
+        Ok(Self { pre: linked, exports, document: document.to_json(), limits, engine: engine.clone() })
     }
 }
 
 impl Version for WasmVersion {
     fn instance(&mut self) -> Result<Box<dyn Processor>, ProcessError> {
-        let instance = Instance::open(&self.pre, &self.exports, &self.document, &self.limits, self.has_epochs)?;
+        let instance = Instance::open(&self.pre, &self.exports, &self.document, &self.limits, &self.engine)?;
         Ok(Box::new(instance))
     }
 }

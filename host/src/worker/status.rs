@@ -38,6 +38,13 @@ pub struct WorkerStatus {
     pub counters: Counters,
 }
 
+impl WorkerStatus {
+    /// Of a worker that has told nothing yet.
+    pub fn new(revision: u64) -> Self {
+        Self { revision, tasks: Vec::new(), halted: None, counters: Counters::default() }
+    }
+}
+
 impl Counters {
     pub(super) fn note_fault(&mut self, text: String) {
         tracing::warn!(fault = %text, "trouble");

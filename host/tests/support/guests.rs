@@ -1,6 +1,8 @@
 //! For tests of components: the guests that were built before, and small things to call them with.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use wasmill::processor::{ProcessError, Processor, Scope, Version};
 use wasmill::record::{Batch, BatchBuilder, Headers, Input, Partition, Record};
@@ -11,7 +13,11 @@ pub fn bytes(name: &str) -> Vec<u8> {
     let file = format!("{}.wasm", name.replace('-', "_"));
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest").join(file);
     std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; build it: cargo build --profile guest --target wasm32-wasip2 -p {name}", path.display())
+        let how = match name.starts_with("wat-") {
+            true => "cargo run --release -p guest-assemble".to_owned(),
+            false => format!("cargo build --profile guest --target wasm32-wasip2 -p {name}"),
+        };
+        panic!("{}: {error}; build it: {how}", path.display())
     })
 }
 
@@ -33,11 +39,17 @@ pub fn document(settings: serde_json::Value, stores: &[&str]) -> OpenDocument {
     }
 }
 
-/// A version of the named guest.
+/// A version of the named guest, compiled once per process.
+#[allow(dead_code, reason = "not every test file makes one")]
 pub fn version(name: &str, document: &OpenDocument, limits: Limits) -> WasmVersion {
-    let engine = engine();
-    let component = Component::compile(&engine, &bytes(name), &limits).expect("the guest fits the contract");
-    WasmVersion::new(&engine, &component, document, limits).expect("the guest links")
+    static COMPILED: Mutex<BTreeMap<String, (Engine, Component)>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (engine, component) = compiled.entry(name.to_owned()).or_insert_with(|| {
+        let engine = engine();
+        let component = Component::compile(&engine, &bytes(name), &Limits::default()).expect("the guest fits");
+        (engine, component)
+    });
+    WasmVersion::new(engine, component, document, limits).expect("the guest links")
 }
 
 #[allow(dead_code, reason = "not every test file needs one")]
@@ -45,6 +57,7 @@ pub fn instance(version: &mut WasmVersion) -> Box<dyn Processor> {
     version.instance().expect("the guest opens")
 }
 
+#[allow(dead_code, reason = "not every test file makes batches")]
 /// A batch of key and value pairs, with timestamps 1,000, 1,001 and so on.
 pub fn batch(records: &[(&str, &str)]) -> Batch {
     let mut builder = BatchBuilder::new(Input(0), Partition(0), None);
@@ -60,6 +73,7 @@ pub fn batch(records: &[(&str, &str)]) -> Batch {
     builder.build()
 }
 
+#[allow(dead_code, reason = "not every test file calls")]
 /// A scope with one output and no stores.
 pub fn scope() -> Scope {
     Scope { output_count: 1, now_ms: 1_700_000_000_000, seed: 7, ..Scope::default() }

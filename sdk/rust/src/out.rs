@@ -61,6 +61,12 @@ impl Out {
         &self.frames
     }
 
+    /// For tests of the host.
+    #[doc(hidden)]
+    pub fn raw(&mut self) -> &mut Vec<u8> {
+        &mut self.frames
+    }
+
     #[doc(hidden)]
     pub fn into_frames(self) -> Vec<u8> {
         self.frames

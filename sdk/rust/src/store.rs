@@ -42,6 +42,11 @@ impl Store {
         Self { index }
     }
 
+    #[doc(hidden)]
+    pub fn at(index: u32) -> Self {
+        Self { index }
+    }
+
     pub fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         host::state_get(self.index, key)
     }

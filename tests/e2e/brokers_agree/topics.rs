@@ -81,7 +81,7 @@ fn settings_are_described_and_altered(broker: &Broker) {
     let value = |name: &str| admin.setting(&topic, name);
     assert_eq!(value("cleanup.policy").as_deref(), Some("compact"));
     assert_eq!(value("retention.ms").as_deref(), Some("12345"));
-    assert_eq!(value("max.message.bytes").as_deref(), Some("10485760"), "the broker's default shows");
+    assert_eq!(value("max.message.bytes").as_deref(), Some("1048588"), "defaults show");
     admin.alter(&topic, &[("retention.ms", "54321")]);
     until("the change is seen", LONG, || (value("retention.ms").as_deref() == Some("54321")).then_some(()));
     // The old call sets all: what is not named goes back to its default.

@@ -64,7 +64,6 @@ fn settings(folder: &Path, port: u16, controller_port: u16) -> String {
         // Retention is looked at every five minutes by default.
         "log.retention.check.interval.ms=1000",
         "log.initial.task.delay.ms=1000",
-        "message.max.bytes=10485760",
     ];
     format!(
         "{}\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\nlisteners={listeners}\n\

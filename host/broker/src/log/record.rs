@@ -1,0 +1,107 @@
+//! The records within a batch: walking them without copies, and the codecs around them.
+//! Format: Apache Kafka's `DefaultRecord`; the codecs are kafka-protocol's.
+//! Only compaction, look-ups by time and the key check of compacted topics come here: never the hot path.
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::compression::{Compressor, Decompressor, Gzip, Lz4, Snappy, Zstd};
+
+use super::batch::BatchError;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The record as it stands in the batch, its length included.
+    pub raw: &'a [u8],
+    pub timestamp_delta_ms: i64,
+    pub offset_delta: i64,
+    pub key: Option<&'a [u8]>,
+    pub has_value: bool,
+}
+
+/// The `count` records of an uncompressed body. Stops after the first error.
+pub fn records(body: &[u8], count: i32) -> impl Iterator<Item = Result<Record<'_>, BatchError>> {
+    let mut rest = Some(body);
+    (0..count.max(0)).map_while(move |_| {
+        let bytes = rest.take()?;
+        let record = parse(bytes);
+        if let Ok(record) = &record {
+            rest = Some(&bytes[record.raw.len()..]);
+        }
+        Some(record)
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<Record<'_>, BatchError> {
+    let mut cursor = Cursor { bytes, at: 0 };
+    let length = cursor.varint()?;
+    let end = usize::try_from(length).ok().and_then(|length| cursor.at.checked_add(length)).ok_or(BatchError::Short)?;
+    cursor.bytes = bytes.get(..end).ok_or(BatchError::Short)?;
+    cursor.take(1)?;
+    let timestamp_delta_ms = cursor.varint()?;
+    let offset_delta = cursor.varint()?;
+    let key_length = cursor.varint()?;
+    let key = match usize::try_from(key_length) {
+        Ok(length) => Some(cursor.take(length)?),
+        Err(_) => None,
+    };
+    let has_value = cursor.varint()? >= 0;
+    Ok(Record { raw: &bytes[..end], timestamp_delta_ms, offset_delta, key, has_value })
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], BatchError> {
+        let end = self.at.checked_add(length).ok_or(BatchError::Short)?;
+        let taken = self.bytes.get(self.at..end).ok_or(BatchError::Short)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn varint(&mut self) -> Result<i64, BatchError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.take(1)?[0];
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+        }
+        Err(BatchError::Inconsistent)
+    }
+}
+
+/// The records of a batch, without their codec.
+pub fn decompress(codec: i16, body: Bytes) -> Result<Bytes, BatchError> {
+    let mut body = body;
+    let out = match codec {
+        0 => Ok(body),
+        1 => Gzip::decompress(&mut body, |out| Ok(std::mem::take(out))),
+        2 => Snappy::decompress(&mut body, |out| Ok(std::mem::take(out))),
+        3 => Lz4::decompress(&mut body, |out| Ok(std::mem::take(out))),
+        4 => Zstd::decompress(&mut body, |out| Ok(std::mem::take(out))),
+        _ => return Err(BatchError::Inconsistent),
+    };
+    out.map_err(|_| BatchError::Inconsistent)
+}
+
+/// The same records under a codec.
+pub fn compress(codec: i16, body: &[u8]) -> Result<Bytes, BatchError> {
+    let mut out = BytesMut::new();
+    let put = |buffer: &mut BytesMut| {
+        buffer.extend_from_slice(body);
+        Ok(())
+    };
+    let result = match codec {
+        0 => return Ok(Bytes::copy_from_slice(body)),
+        1 => Gzip::compress(&mut out, put),
+        2 => Snappy::compress(&mut out, put),
+        3 => Lz4::compress(&mut out, put),
+        4 => Zstd::compress(&mut out, put),
+        _ => return Err(BatchError::Inconsistent),
+    };
+    result.map_err(|_| BatchError::Inconsistent)?;
+    Ok(out.freeze())
+}

@@ -1,0 +1,150 @@
+//! Topics: made where they are missing, and compared with what is wanted. Blocking, for the start of a host and for tools.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::FromClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::handle::Properties;
+use crate::topology::TopicNeed;
+
+/// How long the broker may take for each answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What keeps topics from being as they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    #[error("cannot ask {bootstrap} for its topics: {error}")]
+    Unreachable { bootstrap: String, error: String },
+    #[error("{}", .0.join("\n"))]
+    Wrong(Vec<String>),
+}
+
+/// Blocking calls to a cluster's administration.
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    bootstrap: String,
+}
+
+impl Admin {
+    /// # Errors
+    /// A property that librdkafka does not take.
+    pub fn new(properties: &BTreeMap<String, String>) -> Result<Self, TopicsError> {
+        let bootstrap = properties.get("bootstrap.servers").cloned().unwrap_or_default();
+        let config = client_config(properties);
+        let unreachable = |error: rdkafka::error::KafkaError| TopicsError::Unreachable {
+            bootstrap: bootstrap.clone(),
+            error: error.to_string(),
+        };
+        let client = AdminClient::from_config(&config).map_err(unreachable)?;
+        Ok(Self { client, bootstrap })
+    }
+
+    /// Makes what is missing and checks what is there.
+    ///
+    /// # Errors
+    /// Every topic that is not as it should be.
+    pub fn ensure(&self, needs: &[TopicNeed]) -> Result<Vec<String>, TopicsError> {
+        let counts = self.partition_counts()?;
+        let mut problems = Vec::new();
+        let (present, missing): (Vec<_>, Vec<_>) = needs.iter().partition(|n| counts.contains_key(&n.name));
+        for need in &present {
+            let count = counts[&need.name];
+            if count != need.partitions {
+                problems.push(format!(
+                    "topic {} has {count} partitions, the manifest says {}: change the manifest, or make a new topic",
+                    need.name, need.partitions
+                ));
+            }
+        }
+        problems.extend(self.check_settings(&present)?);
+        let made = self.create(&missing, &mut problems)?;
+        if problems.is_empty() { Ok(made) } else { Err(TopicsError::Wrong(problems)) }
+    }
+
+    fn partition_counts(&self) -> Result<BTreeMap<String, i32>, TopicsError> {
+        let metadata = self.client.inner().fetch_metadata(None, PATIENCE).map_err(|e| self.unreachable(e))?;
+        Ok(metadata.topics().iter().map(|t| (t.name().to_owned(), t.partitions().len() as i32)).collect())
+    }
+
+    fn create(&self, missing: &[&TopicNeed], problems: &mut Vec<String>) -> Result<Vec<String>, TopicsError> {
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let topics: Vec<NewTopic<'_>> = missing.iter().map(|n| new_topic(n)).collect();
+        let results = block_on(self.client.create_topics(&topics, &options())).map_err(|e| self.unreachable(e))?;
+        let mut made = Vec::new();
+        for result in results {
+            match result {
+                Ok(name) => made.push(name),
+                // Another host was faster.
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, error)) => problems.push(format!("topic {name} cannot be made: {error}")),
+            }
+        }
+        Ok(made)
+    }
+
+    /// Settings that keep state or the promise: a changelog that is not compacted grows for ever, one that is deleted
+    /// from loses state.
+    fn check_settings(&self, present: &[&TopicNeed]) -> Result<Vec<String>, TopicsError> {
+        if present.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<ResourceSpecifier<'_>> = present.iter().map(|n| ResourceSpecifier::Topic(&n.name)).collect();
+        let found = block_on(self.client.describe_configs(&names, &options())).map_err(|e| self.unreachable(e))?;
+        let mut problems = Vec::new();
+        for (need, found) in present.iter().zip(found) {
+            let Ok(found) = found else { continue };
+            let Some(wanted) = need.settings.get("cleanup.policy") else { continue };
+            let has = found.entry_map().get("cleanup.policy").and_then(|e| e.value.clone()).unwrap_or_default();
+            if has != *wanted {
+                problems.push(format!("topic {} has cleanup.policy={has}, but needs {wanted}: alter it", need.name));
+            }
+        }
+        Ok(problems)
+    }
+
+    fn unreachable(&self, error: rdkafka::error::KafkaError) -> TopicsError {
+        TopicsError::Unreachable { bootstrap: self.bootstrap.clone(), error: error.to_string() }
+    }
+}
+
+fn new_topic(need: &TopicNeed) -> NewTopic<'_> {
+    let topic = NewTopic::new(&need.name, need.partitions, TopicReplication::Fixed(need.replication));
+    need.settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE))
+}
+
+pub(super) fn client_config(properties: &Properties) -> rdkafka::ClientConfig {
+    let mut config = rdkafka::ClientConfig::new();
+    properties.iter().for_each(|(key, value)| {
+        config.set(key, value);
+    });
+    config
+}
+
+/// librdkafka's own threads complete these futures: parking this thread is all that waiting takes.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let std::task::Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return done;
+        }
+        std::thread::park();
+    }
+}

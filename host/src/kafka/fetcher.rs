@@ -1,0 +1,308 @@
+//! Reads partitions at positions that we choose: inputs and changelogs. A plain consumer without membership, so that
+//! moving a position never touches the group. Messages are copied into batches and freed at once.
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::ptr;
+
+use rdkafka_sys as sys;
+use sys::rd_kafka_resp_err_t as Code;
+
+use super::handle::{ClientError, Handle, Kind, Properties, Queue, check_code};
+use super::list::List;
+use super::wake::Wake;
+use crate::record::{Batch, BatchBuilder, Headers, Input, Partition, Record};
+
+/// Messages taken from a queue at once: batches of 100 amortise a call already, 10,000 are worse (cache).
+const BATCH_RECORDS_MAX: usize = 1_000;
+
+/// What a stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Purpose {
+    Input(Input, Partition),
+    Changelog(u16, Partition),
+}
+
+/// A partition being read.
+struct Stream {
+    topic: CString,
+    queue: Queue,
+    /// Records below this are of an earlier position, or markers' neighbours: dropped.
+    from: i64,
+    is_held: bool,
+    /// Changelogs: read until the position, markers included, is here.
+    until: Option<i64>,
+}
+
+/// What a look at one stream found.
+pub(super) enum Found {
+    Batch {
+        batch: Batch,
+        is_changelog: bool,
+    },
+    /// A changelog was read to the offset asked for.
+    Ended {
+        store: u16,
+        partition: Partition,
+        to: i64,
+    },
+    /// The position asked for does not exist.
+    Gone {
+        input: Input,
+        partition: Partition,
+        position: i64,
+    },
+    Error(ClientError),
+}
+
+pub(super) struct Fetcher {
+    handle: Handle,
+    events: Queue,
+    wake: Wake,
+    streams: BTreeMap<Purpose, Stream>,
+    last: Option<Purpose>,
+    messages: Vec<*mut sys::rd_kafka_message_t>,
+    spare: Vec<Batch>,
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.streams.clear();
+    }
+}
+
+/// Batches kept for reuse.
+const SPARE_BATCHES_MAX: usize = 16;
+
+impl Fetcher {
+    pub fn new(properties: &Properties, wake: &Wake) -> Result<Self, ClientError> {
+        let handle = Handle::new(Kind::Consumer, properties, sys::RD_KAFKA_EVENT_ERROR as i32)?;
+        let events = handle.main_queue();
+        let messages = vec![ptr::null_mut(); BATCH_RECORDS_MAX];
+        Ok(Self {
+            handle,
+            events,
+            wake: wake.clone(),
+            streams: BTreeMap::new(),
+            last: None,
+            messages,
+            spare: Vec::new(),
+        })
+    }
+
+    /// Starts reading at an offset, or moves there.
+    pub fn start(
+        &mut self,
+        purpose: Purpose,
+        topic: &CString,
+        from: i64,
+        until: Option<i64>,
+    ) -> Result<(), ClientError> {
+        self.stop(purpose)?;
+        let (_, partition) = parts(purpose);
+        let mut list = List::new();
+        list.add(topic, partition, from);
+        // SAFETY: handle and list are valid through the call.
+        let error = unsafe { sys::rd_kafka_incremental_assign(self.handle.raw(), list.raw()) };
+        ClientError::check(error, "read a partition")?;
+        let Some(queue) = Queue::of_partition(&self.handle, topic, partition) else {
+            return Err(ClientError::of_code(Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "read a partition"));
+        };
+        queue.wake(self.wake.fd());
+        self.streams.insert(purpose, Stream { topic: topic.clone(), queue, from, is_held: false, until });
+        self.streams.values().for_each(|s| s.queue.split());
+        self.wake.wake();
+        Ok(())
+    }
+
+    pub fn stop(&mut self, purpose: Purpose) -> Result<(), ClientError> {
+        let Some(stream) = self.streams.remove(&purpose) else { return Ok(()) };
+        let (_, partition) = parts(purpose);
+        let mut list = List::new();
+        list.add(&stream.topic, partition, 0);
+        // SAFETY: handle and list are valid through the call.
+        let error = unsafe { sys::rd_kafka_incremental_unassign(self.handle.raw(), list.raw()) };
+        ClientError::check(error, "stop reading a partition")
+    }
+
+    /// Stops everything that belongs to a partition of the processor.
+    pub fn stop_partition(&mut self, partition: Partition) -> Result<(), ClientError> {
+        let gone: Vec<Purpose> = self.streams.keys().filter(|p| parts(**p).1 == partition.0).copied().collect();
+        gone.into_iter().try_for_each(|p| self.stop(p))
+    }
+
+    pub fn hold(&mut self, input: Input, partition: Partition, is_held: bool) {
+        if let Some(stream) = self.streams.get_mut(&Purpose::Input(input, partition)) {
+            stream.is_held = is_held;
+            self.wake.wake();
+        }
+    }
+
+    pub fn recycle(&mut self, batch: Batch) {
+        if self.spare.len() < SPARE_BATCHES_MAX {
+            self.spare.push(batch);
+        }
+    }
+
+    pub fn end_of(&self, input: Input, partition: Partition) -> Option<i64> {
+        let stream = self.streams.get(&Purpose::Input(input, partition))?;
+        self.handle.known_end(&stream.topic, partition.0)
+    }
+
+    /// Looks at each stream once, beginning after the one that last gave something.
+    pub fn poll(&mut self) -> Option<Found> {
+        let last = self.last;
+        let after = self.streams.keys().filter(|p| last.is_some_and(|l| **p > l)).copied();
+        let before = self.streams.keys().filter(|p| last.is_none_or(|l| **p <= l)).copied();
+        let order: Vec<Purpose> = after.chain(before).collect();
+        for purpose in order {
+            if let Some(found) = self.look(purpose) {
+                self.last = Some(purpose);
+                return Some(found);
+            }
+        }
+        self.error()
+    }
+
+    /// Trouble of the handle itself: brokers away and the like.
+    fn error(&self) -> Option<Found> {
+        let event = self.events.event(0)?;
+        let code = event.code();
+        (code != Code::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| Found::Error(ClientError::of_code(code, &event.text())))
+    }
+
+    fn look(&mut self, purpose: Purpose) -> Option<Found> {
+        let stream = self.streams.get_mut(&purpose)?;
+        if stream.is_held {
+            return None;
+        }
+        // SAFETY: the queue is valid and the array has the length given; each message is destroyed once, below.
+        let count = unsafe {
+            sys::rd_kafka_consume_batch_queue(stream.queue.raw(), 0, self.messages.as_mut_ptr(), self.messages.len())
+        };
+        let messages = &self.messages[..count.max(0) as usize];
+        let (number, partition) = parts(purpose);
+        let mut builder = BatchBuilder::new(Input(number), Partition(partition), self.spare.pop());
+        let mut failed = None;
+        for message in messages {
+            // SAFETY: a message given by librdkafka is valid until destroyed, which happens right after its last use.
+            unsafe {
+                copy(&**message, stream.from, &mut builder, &mut failed);
+                sys::rd_kafka_message_destroy(*message);
+            }
+        }
+        if builder.is_empty() {
+            self.recycle(builder.build());
+        } else {
+            let is_changelog = matches!(purpose, Purpose::Changelog(..));
+            return Some(Found::Batch { batch: builder.build(), is_changelog });
+        }
+        if let Some(error) = failed {
+            return Some(self.failure(purpose, error));
+        }
+        self.ended(purpose)
+    }
+
+    fn failure(&mut self, purpose: Purpose, error: ClientError) -> Found {
+        let is_gone = error.is(Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+            || error.is(Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+        match (purpose, self.streams.get(&purpose)) {
+            (Purpose::Input(input, partition), Some(stream)) if is_gone => {
+                Found::Gone { input, partition, position: stream.from }
+            }
+            _ => Found::Error(error),
+        }
+    }
+
+    /// Whether a changelog's read position, markers included, has reached its end.
+    fn ended(&mut self, purpose: Purpose) -> Option<Found> {
+        let stream = self.streams.get(&purpose)?;
+        let (Purpose::Changelog(store, partition), Some(until)) = (purpose, stream.until) else { return None };
+        if stream.from < until && self.position(purpose)? < until {
+            return None;
+        }
+        if let Err(error) = self.stop(purpose) {
+            return Some(Found::Error(error));
+        }
+        Some(Found::Ended { store, partition, to: until })
+    }
+
+    /// The offset after the last message given out, control records passed over included.
+    fn position(&self, purpose: Purpose) -> Option<i64> {
+        let stream = self.streams.get(&purpose)?;
+        let mut list = List::new();
+        list.add(&stream.topic, parts(purpose).1, 0);
+        // SAFETY: handle and list are valid through the call.
+        let code = unsafe { sys::rd_kafka_position(self.handle.raw(), list.raw()) };
+        check_code(code, "position").ok()?;
+        list.elements().first().map(|e| e.offset)
+    }
+}
+
+fn parts(purpose: Purpose) -> (u16, i32) {
+    match purpose {
+        Purpose::Input(input, partition) => (input.0, partition.0),
+        Purpose::Changelog(store, partition) => (store, partition.0),
+    }
+}
+
+/// Adds a message to the batch, or notes its error.
+///
+/// # Safety
+/// The message is one that librdkafka gave out and that is not destroyed yet.
+unsafe fn copy(
+    message: &sys::rd_kafka_message_t,
+    from: i64,
+    builder: &mut BatchBuilder,
+    failed: &mut Option<ClientError>,
+) {
+    if message.err != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+        failed.get_or_insert_with(|| ClientError::of_code(message.err, "fetch"));
+        return;
+    }
+    if message.offset < from {
+        return;
+    }
+    let mut headers = Vec::new();
+    // SAFETY: the message is valid; key and payload have the lengths given beside them and live as long as it.
+    unsafe {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        let timestamp_ms = sys::rd_kafka_message_timestamp(message, &mut kind);
+        copy_headers(message, &mut headers);
+        builder.push(&Record {
+            offset: message.offset,
+            timestamp_ms,
+            key: bytes(message.key.cast(), message.key_len),
+            value: bytes(message.payload.cast(), message.len),
+            headers: Headers(&headers),
+        });
+    }
+}
+
+/// # Safety
+/// `at` is null or points to `len` bytes that outlive the result.
+unsafe fn bytes<'a>(at: *const u8, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    (!at.is_null()).then(|| unsafe { std::slice::from_raw_parts(at, len) })
+}
+
+/// # Safety
+/// The message is valid.
+unsafe fn copy_headers(message: &sys::rd_kafka_message_t, out: &mut Vec<u8>) {
+    // SAFETY: the header list belongs to the message; the loop ends at the first index that has none.
+    unsafe {
+        let mut list = ptr::null_mut();
+        if sys::rd_kafka_message_headers(message, &mut list) != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return;
+        }
+        let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
+        let mut index = 0;
+        while sys::rd_kafka_header_get_all(list, index, &mut name, &mut value, &mut len)
+            == Code::RD_KAFKA_RESP_ERR_NO_ERROR
+        {
+            Headers::push(out, std::ffi::CStr::from_ptr(name).to_bytes(), bytes(value.cast(), len));
+            index += 1;
+        }
+    }
+}
