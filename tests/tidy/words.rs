@@ -15,6 +15,7 @@ pub const UNSAFE: &[(&str, &str)] = &[
     ("tests/guests/", "the component's side of the contract"),
     ("plugins/", "the component's side of the contract"),
     ("tests/src/child.rs", "a child that ends with its parent needs prctl between fork and exec"),
+    ("tests/src/bin/embedded_broker.rs", "waits for SIGTERM"),
 ];
 
 /// Places of the lists of exceptions that other branches are filling.

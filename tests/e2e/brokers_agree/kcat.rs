@@ -16,8 +16,9 @@ pub const CHECKS: &[Check] = &[
 ];
 
 fn kcat(broker: &Broker, words: &[&str], input: &str) -> String {
-    let mut command = Command::new("kcat");
-    command.args(["-b", &broker.address()]).args(words);
+    // Some of its ways to wait have no end.
+    let mut command = Command::new("timeout");
+    command.args(["60", "kcat", "-b", &broker.address()]).args(words);
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -57,7 +58,17 @@ fn kcat_joins_a_group(broker: &Broker) {
     let topic = Admin::new(broker).topic("kcat", 2, &[]);
     kcat(broker, &["-P", "-t", &topic, "-p", "1"], "x\ny\n");
     let group = fresh("kcat-group");
-    let words = ["-G", &group, &topic, "-e", "-q", "-X", "auto.offset.reset=earliest"];
+    let words = [
+        "-G",
+        &group,
+        &topic,
+        "-e",
+        "-q",
+        "-X",
+        "auto.offset.reset=earliest",
+        "-X",
+        "debug=cgrp,metadata,topic,broker,protocol",
+    ];
     assert_eq!(kcat(broker, &words, ""), "x\ny\n");
 }
 
