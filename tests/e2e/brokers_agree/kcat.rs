@@ -28,7 +28,8 @@ fn kcat(broker: &Broker, words: &[&str], input: &str) -> String {
     child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("kcat reads");
     let output = child.wait_with_output().expect("kcat can be waited for");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "kcat {words:?}: {}\n{said}", output.status);
+    let last: Vec<&str> = said.lines().rev().take(60).collect();
+    assert!(output.status.success(), "kcat {words:?}: {}, newest line first\n{}", output.status, last.join("\n"));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
