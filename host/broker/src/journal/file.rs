@@ -88,8 +88,10 @@ impl Journal {
         }
         inner.size_bytes += frame.len() as u64;
         inner.image.apply(entry);
-        if inner.size_bytes > inner.rewrite_at_bytes {
-            self.rewrite(inner)?;
+        if inner.size_bytes > inner.rewrite_at_bytes && let Err(error) = self.rewrite(inner) {
+            // The entry is written all the same: the file only stays longer than it need be.
+            tracing::warn!(path = %self.path.display(), %error, "rewriting the journal failed");
+            inner.rewrite_at_bytes *= 2;
         }
         Ok(())
     }
