@@ -55,7 +55,7 @@ struct Where {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = compile::child_main(std::env::args_os().skip(1)) {
+    if let Some(code) = compile::child_main(std::env::args_os()) {
         return code;
     }
     let arguments = Arguments::parse();

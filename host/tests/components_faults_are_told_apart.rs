@@ -16,7 +16,7 @@ fn limits() -> Limits {
     Limits {
         memory_bytes_max: 32 << 20,
         memory_bytes_recycle: 8 << 20,
-        call_cpu_ms: 100,
+        call_cpu_ms: 500,
         record_cpu_us: 0,
         open_cpu_ms: 500,
         ..Limits::default()
@@ -52,7 +52,7 @@ fn each_misdeed_is_a_fault_of_its_kind() {
     let malformed = || FaultKind::Failure("malformed".to_owned());
     let cases = [
         ("trap", FaultKind::Trap, None, "trapped on record 1"),
-        ("loop", FaultKind::Timeout, None, "used more than 100 ms of CPU time"),
+        ("loop", FaultKind::Timeout, None, "used more than 500 ms of CPU time"),
         ("eat-memory", FaultKind::Memory, None, "asked for more memory than its limit of 32 MiB"),
         ("recurse", FaultKind::Trap, None, "wasm trap: out of bounds memory access"),
         ("flood-output", FaultKind::Memory, None, "limit of 32 MiB"),
@@ -86,7 +86,7 @@ fn a_trap_tells_its_last_words_and_its_stack() {
 
 #[test]
 fn too_many_frames_are_refused() {
-    let limits = Limits { output_bytes_max: 1 << 20, memory_bytes_max: 256 << 20, ..limits() };
+    let limits = Limits { output_bytes_max: 1 << 20, memory_bytes_max: 256 << 20, call_cpu_ms: 10_000, ..limits() };
     let document = document(json!({"behaviour": "flood-output"}), &[]);
     let mut version = version("guest-misbehave", &document, limits);
     let fault = fault(instance(&mut version).process(batch(&[("k", "bad")]).whole(), &mut scope()));
@@ -175,4 +175,36 @@ fn the_remembering_component_is_wrong_once_its_call_was_dropped() {
     scope.stores = vec![Box::new(MapStore::default())];
     instance.process(batch(&[("a", "5")]).whole(), &mut scope).expect("it counts");
     assert_eq!(outputs(&scope).last(), Some(&(0, "a".into(), "10".into())), "it believes its memory");
+}
+
+#[test]
+fn what_no_compiler_would_produce_is_a_fault_too() {
+    let cases = [
+        ("wat-list-outside", "the returned list lies outside the component's memory"),
+        ("wat-list-endless", "the returned list lies outside the component's memory"),
+        ("wat-bad-discriminant", "discriminant"),
+    ];
+    for (guest, message) in cases {
+        let mut version = version(guest, &document(json!({}), &[]), limits());
+        let mut scope = scope();
+        let fault = fault(instance(&mut version).process(batch(&[("k", "v")]).whole(), &mut scope));
+        assert_eq!(fault.kind, FaultKind::Contract, "{guest}: {fault:?}");
+        assert!(fault.message.contains(message), "{guest}: {fault:?}");
+        assert!(scope.outputs.is_empty(), "{guest}");
+    }
+}
+
+#[test]
+fn a_component_that_cannot_even_be_made_says_why() {
+    let cases = [
+        ("wat-realloc-outside", FaultKind::Contract, "realloc return: beyond end of memory"),
+        ("wat-large-from-the-start", FaultKind::Memory, "asked for more memory than its limit of 32 MiB"),
+    ];
+    for (guest, kind, message) in cases {
+        let Err(ProcessError::Guest(fault)) = version(guest, &document(json!({}), &[]), limits()).instance() else {
+            panic!("{guest} opened");
+        };
+        assert_eq!(fault.kind, kind, "{guest}: {fault:?}");
+        assert!(fault.message.contains(message), "{guest}: {fault:?}");
+    }
 }

@@ -47,7 +47,7 @@ pub fn answer(shared: &Shared, peer: &Peer, request: &Request) -> Result<Option<
         }
         ApiKey::Metadata => reply!(|shared, body| cluster::metadata(shared, body, version)),
         ApiKey::FindCoordinator => reply!(cluster::find_coordinator),
-        ApiKey::ListOffsets => reply!(offsets::list),
+        ApiKey::ListOffsets => reply!(|shared, body| offsets::list(shared, body, version)),
         ApiKey::OffsetCommit => reply!(offsets::commit),
         ApiKey::OffsetFetch => reply!(|shared, body| offsets::fetch(shared, body, version)),
         ApiKey::DeleteRecords => reply!(offsets::delete_records),
@@ -79,4 +79,73 @@ fn text(value: impl Into<String>) -> StrBytes {
 
 fn topic_name(value: &str) -> TopicName {
     TopicName(text(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BrokerConfig;
+    use crate::wire::shape;
+    use crate::wire::versions::SERVED;
+
+    /// A body of this shape: one element per array, topic and group "t", numbers 0, bytes empty.
+    fn body(shape: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for letter in shape.bytes() {
+            match letter {
+                b'b' => bytes.push(0),
+                b'h' => bytes.extend([0; 2]),
+                b'i' | b'r' => bytes.extend([0; 4]),
+                b'l' => bytes.extend([0; 8]),
+                b's' => bytes.extend([0, 1, b't']),
+                b'S' => bytes.extend([2, b't']),
+                b'T' => bytes.push(0),
+                b'[' => bytes.extend([0, 0, 0, 1]),
+                b'(' => bytes.push(2),
+                _ => {}
+            }
+        }
+        bytes
+    }
+
+    fn frame(key: ApiKey, version: i16, shape: &str) -> Bytes {
+        let mut frame = Vec::new();
+        frame.extend((key as i16).to_be_bytes());
+        frame.extend(version.to_be_bytes());
+        frame.extend(7i32.to_be_bytes());
+        frame.extend([0, 1, b'c']);
+        if key.request_header_version(version) >= 2 {
+            frame.push(0);
+        }
+        frame.extend(body(shape));
+        frame.into()
+    }
+
+    #[test]
+    fn every_served_version_of_every_request_has_an_answer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = BrokerConfig::new(folder.path());
+        config.auto_create_topics = true;
+        let broker = crate::Broker::start(config).expect("the broker starts");
+        let peer = Peer { host: "/127.0.0.1".to_owned() };
+        for served in SERVED {
+            for version in served.min..=served.max {
+                // A topic, a group and a transactional id "t" exist for each request.
+                for (key, version) in [(ApiKey::Metadata, 1), (ApiKey::InitProducerId, 0), (ApiKey::OffsetCommit, 2)] {
+                    let request = Request::parse(frame(key, version, &shape::of(key, version))).expect("parsed");
+                    answer(broker.shared(), &peer, &request).expect("answered");
+                }
+                let shape = shape::of(served.key, version);
+                let request = Request::parse(frame(served.key, version, &shape)).expect("parsed");
+                let result = answer(broker.shared(), &peer, &request);
+                let bytes = result.unwrap_or_else(|error| panic!("{:?} {version}: {error}", served.key));
+                // Produce was sent with acks = 0, which has no answer.
+                assert_eq!(bytes.is_none(), served.key == ApiKey::Produce, "{:?} {version}", served.key);
+                if let Some(bytes) = bytes {
+                    assert_eq!(bytes[..4], ((bytes.len() - 4) as u32).to_be_bytes());
+                    assert_eq!(bytes[4..8], 7i32.to_be_bytes());
+                }
+            }
+        }
+    }
 }

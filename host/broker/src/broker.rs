@@ -114,6 +114,11 @@ impl Broker {
         self.shut_down();
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     fn shut_down(&mut self) {
         let Some(server) = self.server.take() else { return };
         self.shared.begin_stop();

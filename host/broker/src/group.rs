@@ -14,3 +14,6 @@ pub use coordinator::Groups;
 pub use member::{JoinRequest, Member};
 pub use offsets::Claim;
 pub use state::{Group, State};
+
+#[cfg(test)]
+mod tests;

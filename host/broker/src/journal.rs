@@ -9,3 +9,6 @@ pub mod image;
 pub use entry::{Committed, Entry, MemberImage, Membership, Outcome};
 pub use file::Journal;
 pub use image::{GroupImage, Stage, TransactionImage};
+
+#[cfg(test)]
+mod tests;

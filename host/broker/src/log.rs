@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod compaction;
+pub mod filter;
 pub mod partition;
 pub mod producers;
 pub mod reader;
@@ -17,3 +18,6 @@ pub mod times;
 pub mod waiters;
 
 pub use partition::PartitionLog;
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //! Owns two threads, so that a long compaction delays no time-out.
 //! Does not know how any of it is done.
 
+use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -9,7 +11,9 @@ use std::time::{Duration, Instant};
 use crate::broker::Shared;
 use crate::clock::now_ms;
 use crate::config::{CLEANER_INTERVAL_MS, TIMER_INTERVAL_MS};
+use crate::log::compaction::compact;
 use crate::sync::{lock, wait};
+use crate::topic::Partition;
 
 #[derive(Debug, Default)]
 struct Bell {
@@ -67,14 +71,21 @@ fn expire(shared: &Shared) {
 }
 
 fn clean(shared: &Shared) {
+    let is_stopping = || shared.is_stopping.load(Ordering::Acquire);
     for (name, topic) in shared.catalog.all() {
         for (index, partition) in topic.partitions.iter().enumerate() {
-            let now_ms = now_ms();
-            let retained = lock(partition).retain(now_ms);
-            let saved = retained.and_then(|()| lock(partition).checkpoint_if_due(false));
-            if let Err(error) = saved {
+            if is_stopping() {
+                return;
+            }
+            if let Err(error) = clean_partition(partition, &is_stopping) {
                 tracing::error!(%error, topic = name, partition = index, "cleaning failed; it is tried again");
             }
         }
     }
+}
+
+fn clean_partition(partition: &Partition, is_stopping: &dyn Fn() -> bool) -> io::Result<()> {
+    lock(partition).retain(now_ms())?;
+    compact(partition, is_stopping)?;
+    lock(partition).checkpoint_if_due(false)
 }

@@ -40,6 +40,7 @@ mod config;
 mod failure;
 mod glue;
 mod host;
+pub mod json;
 mod log;
 mod out;
 mod packed;
@@ -48,7 +49,7 @@ mod slots;
 mod store;
 mod table;
 #[cfg(not(target_arch = "wasm32"))]
-mod testing;
+pub mod testing;
 
 pub use batch::{Batch, Header, Headers, Record};
 pub use config::{Config, Input, Output};
@@ -67,56 +68,98 @@ pub use glue::Instance;
 #[doc(hidden)]
 pub use wit_bindgen;
 
-/// Makes a component of a [`Processor`]: `export!(Type);`.
+/// Makes a component of a [`Processor`]: `export!(Type);`. One that implements [`Ticks`] as well, and hears of the end of
+/// its instance: `export!(Type, ticks);`.
 #[macro_export]
 macro_rules! export {
     ($type:ty) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            struct Exported;
-
-            $crate::exported_framed!(Exported, $type, $crate::bindings);
-    $crate::bindings::export_processor!(Exported with_types_in $crate::bindings);
-        };
-        #[cfg(not(target_arch = "wasm32"))]
-        const _: fn(&$crate::Config) -> ::core::result::Result<$type, ::std::string::String> =
-            <$type as $crate::Processor>::open;
+        $crate::exported!($type, {});
     };
-}
-
-/// The exported functions of a [`Processor`], for the bindings of one world.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! exported_framed {
-    ($exported:ident, $type:ty, $($bindings:tt)+) => {
-        ::std::thread_local! {
-            static INSTANCE: ::core::cell::RefCell<::core::option::Option<$crate::Instance<$type>>> =
-                const { ::core::cell::RefCell::new(::core::option::Option::None) };
-        }
-
-        impl $($bindings)+::exports::wasmill::plugin::framed::Guest for $exported {
-            fn open(config: ::std::string::String) -> ::core::result::Result<(), ::std::string::String> {
-                let opened = $crate::Instance::open(&config)?;
-                INSTANCE.set(::core::option::Option::Some(opened));
-                ::core::result::Result::Ok(())
-            }
-
-            fn process(
-                source: u32,
-                frames: ::std::vec::Vec<u8>,
-            ) -> ::core::result::Result<::std::vec::Vec<u8>, $($bindings)+::exports::wasmill::plugin::framed::Failure>
-            {
-                INSTANCE.with_borrow_mut(|instance| {
-                    let instance = instance.as_mut().expect("the host opens an instance before it calls it");
-                    instance.process(source, &frames).map_err(|failure| {
-                        $($bindings)+::exports::wasmill::plugin::framed::Failure {
+    ($type:ty, ticks) => {
+        $crate::exported!($type, {
+            impl $crate::bindings::optional::exports::wasmill::plugin::ticks::Guest for Exported {
+                fn tick(
+                    frames: ::std::vec::Vec<u8>,
+                    missed: u64,
+                ) -> ::core::result::Result<
+                    ::std::vec::Vec<u8>,
+                    $crate::bindings::optional::exports::wasmill::plugin::ticks::Failure,
+                > {
+                    Self::with(|instance| instance.tick(&frames, missed)).map_err(|failure| {
+                        $crate::bindings::optional::exports::wasmill::plugin::ticks::Failure {
                             code: failure.code,
                             index: failure.index,
                             message: failure.message,
                         }
                     })
-                })
+                }
             }
-        }
+
+            impl $crate::bindings::optional::exports::wasmill::plugin::lifecycle::Guest for Exported {
+                fn close() {
+                    if let ::core::option::Option::Some(instance) = INSTANCE.take() {
+                        instance.close();
+                    }
+                }
+            }
+
+            $crate::bindings::optional::export_optional!(Exported with_types_in $crate::bindings::optional);
+        });
+    };
+}
+
+/// The exports of every component, and `more`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! exported {
+    ($type:ty, { $($more:tt)* }) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            ::std::thread_local! {
+                static INSTANCE: ::core::cell::RefCell<::core::option::Option<$crate::Instance<$type>>> =
+                    const { ::core::cell::RefCell::new(::core::option::Option::None) };
+            }
+
+            struct Exported;
+
+            impl Exported {
+                fn with<T>(work: impl ::core::ops::FnOnce(&mut $crate::Instance<$type>) -> T) -> T {
+                    INSTANCE.with_borrow_mut(|instance| {
+                        work(instance.as_mut().expect("the host opens an instance before it calls it"))
+                    })
+                }
+            }
+
+            impl $crate::bindings::exports::wasmill::plugin::framed::Guest for Exported {
+                fn open(config: ::std::string::String) -> ::core::result::Result<(), ::std::string::String> {
+                    let opened = $crate::Instance::open(&config)?;
+                    INSTANCE.set(::core::option::Option::Some(opened));
+                    ::core::result::Result::Ok(())
+                }
+
+                fn process(
+                    source: u32,
+                    frames: ::std::vec::Vec<u8>,
+                ) -> ::core::result::Result<
+                    ::std::vec::Vec<u8>,
+                    $crate::bindings::exports::wasmill::plugin::framed::Failure,
+                > {
+                    Self::with(|instance| instance.process(source, &frames)).map_err(|failure| {
+                        $crate::bindings::exports::wasmill::plugin::framed::Failure {
+                            code: failure.code,
+                            index: failure.index,
+                            message: failure.message,
+                        }
+                    })
+                }
+            }
+
+            $crate::bindings::export_processor!(Exported with_types_in $crate::bindings);
+
+            $($more)*
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn(&$crate::Config) -> ::core::result::Result<$type, ::std::string::String> =
+            <$type as $crate::Processor>::open;
     };
 }

@@ -26,7 +26,7 @@ use crate::wire::ErrorCode;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
-pub fn list(shared: &Shared, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub fn list(shared: &Shared, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
     let is_committed = request.isolation_level == 1;
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
@@ -36,7 +36,11 @@ pub fn list(shared: &Shared, request: ListOffsetsRequest) -> ListOffsetsResponse
                 .with_error_code(found.as_ref().err().copied().unwrap_or(ErrorCode::None).code())
                 .with_timestamp(found.as_ref().map_or(-1, |found| found.timestamp_ms))
                 .with_offset(found.as_ref().map_or(-1, |found| found.offset))
-                .with_leader_epoch(if found.as_ref().is_ok_and(|found| found.offset >= 0) { 0 } else { -1 })
+                .with_leader_epoch(if version >= 4 && found.as_ref().is_ok_and(|found| found.offset >= 0) {
+                    0
+                } else {
+                    -1
+                })
         });
         ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
     });

@@ -56,13 +56,6 @@ impl Answer {
     pub fn sync_error(error: ErrorCode) -> Self {
         Self::Sync(SyncAnswer { error, assignment: Vec::new() })
     }
-
-    pub fn error(&self) -> ErrorCode {
-        match self {
-            Self::Join(answer) => answer.error,
-            Self::Sync(answer) => answer.error,
-        }
-    }
 }
 
 impl From<Answer> for Step {

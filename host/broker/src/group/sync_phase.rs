@@ -2,7 +2,7 @@
 //! A part of the state machine in `group::state`, whose drawing applies.
 //! Does not know threads, files or the wire.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::answer::{Answer, Step, SyncAnswer};
 use super::member::Member;
@@ -138,11 +138,6 @@ impl Group {
             self.leader = self.members.first().map(|member| member.image.id.clone()).unwrap_or_default();
         }
         self.prepare(now);
-    }
-
-    /// How long until something here can expire; for tests of time.
-    pub fn time_left(&self, now: Instant) -> Option<Duration> {
-        self.members.iter().map(|member| member.alive_until.saturating_duration_since(now)).min()
     }
 }
 

@@ -8,6 +8,7 @@ const CODEC_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
+const DELETE_HORIZON: i16 = 0x40;
 
 /// Why bytes are no batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,9 +114,25 @@ impl BatchHeader {
         self.producer_id >= 0
     }
 
-    /// These attributes without what ties the batch to a transaction, and with another codec.
-    pub fn plain_attributes(&self, codec: i16) -> i16 {
-        (self.attributes & !TRANSACTIONAL & !CODEC_MASK) | codec
+    /// The base timestamp is the time from which tombstones in this batch may be dropped (KIP-534).
+    pub fn has_delete_horizon(&self) -> bool {
+        self.attributes & DELETE_HORIZON != 0
+    }
+
+    /// The same without what ties the batch to a transaction.
+    pub fn without_transaction(self) -> Self {
+        Self { attributes: self.attributes & !TRANSACTIONAL, ..self }
+    }
+
+    pub fn with_delete_horizon(self, horizon_ms: i64) -> Self {
+        Self { attributes: self.attributes | DELETE_HORIZON, base_timestamp_ms: horizon_ms, ..self }
+    }
+
+    /// The same offsets and producer, no records. A marker becomes nobody's batch: it has no sequence.
+    pub fn emptied(self) -> Self {
+        let attributes = self.attributes & !TRANSACTIONAL & !CODEC_MASK & !DELETE_HORIZON & !CONTROL;
+        let producer_id = if self.is_control() { -1 } else { self.producer_id };
+        Self { attributes, producer_id, record_count: 0, ..self }
     }
 }
 

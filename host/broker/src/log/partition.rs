@@ -195,8 +195,12 @@ impl Segment {
     /// Whether a batch of this size belongs into the next segment: by size, by age, or because positions are 32 bits.
     fn is_full(&self, batch_bytes: u64, settings: &TopicSettings, now_ms: i64) -> bool {
         let size_bytes = self.size_bytes + batch_bytes;
-        let is_old = now_ms.saturating_sub(self.first_timestamp_ms) > settings.segment_ms;
-        !self.is_empty() && (size_bytes > settings.segment_bytes || size_bytes > u64::from(u32::MAX) || is_old)
+        let is_over = size_bytes > settings.segment_bytes || size_bytes > u64::from(u32::MAX);
+        !self.is_empty() && (is_over || self.is_old(settings, now_ms))
+    }
+
+    pub(super) fn is_old(&self, settings: &TopicSettings, now_ms: i64) -> bool {
+        !self.is_empty() && now_ms.saturating_sub(self.began_ms) > settings.segment_ms
     }
 }
 

@@ -2,7 +2,7 @@
 //! Rules: Apache Kafka's `ProducerStateManager` and `ProducerAppendInfo`.
 //! Does not know the transaction coordinator; it is told which producers may write transactional batches.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -158,9 +158,13 @@ impl Producers {
         });
     }
 
-    pub fn is_aborted(&self, producer_id: i64, offset: i64) -> bool {
-        let start = self.aborted.partition_point(|aborted| aborted.last < offset);
-        self.aborted[start..].iter().any(|aborted| aborted.producer_id == producer_id && aborted.first <= offset)
+    /// Base offsets of the last batch of every producer: without them a scan would not know where sequences stand.
+    pub fn last_batches(&self) -> HashSet<i64> {
+        self.by_id.values().filter_map(|producer| Some(producer.recent.back()?.base_offset)).collect()
+    }
+
+    pub fn aborted(&self) -> &[Aborted] {
+        &self.aborted
     }
 }
 

@@ -47,6 +47,33 @@ fn parse(bytes: &[u8]) -> Result<Record<'_>, BatchError> {
     Ok(Record { raw: &bytes[..end], timestamp_delta_ms, offset_delta, key, has_value })
 }
 
+/// The record with another timestamp delta, appended to `out`.
+pub fn put_with_delta(record: &Record<'_>, delta_ms: i64, out: &mut Vec<u8>) {
+    let mut cursor = Cursor { bytes: record.raw, at: 0 };
+    cursor.varint().expect("parsed before");
+    let body_at = cursor.at;
+    cursor.at += 1; // attributes
+    let delta_at = cursor.at;
+    cursor.varint().expect("parsed before");
+    let rest = &record.raw[cursor.at..];
+    let mut delta = Vec::with_capacity(10);
+    put_varint(delta_ms, &mut delta);
+    let attributes = &record.raw[body_at..delta_at];
+    put_varint((attributes.len() + delta.len() + rest.len()) as i64, out);
+    out.extend_from_slice(attributes);
+    out.extend_from_slice(&delta);
+    out.extend_from_slice(rest);
+}
+
+fn put_varint(value: i64, out: &mut Vec<u8>) {
+    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,

@@ -61,12 +61,10 @@ impl PartitionLog {
         }
         let first = self.segments.partition_point(|segment| segment.base_offset < checkpoint.next_offset);
         let covered = self.segments[..first].last().map_or(checkpoint.start_offset, |segment| segment.next_offset);
-        if self.segments[..first].iter().any(|segment| segment.is_empty()) || covered < self.covered_least(&checkpoint)
-        {
+        if covered < self.covered_least(&checkpoint) {
             return Ok(false);
         }
-        let oldest = self.segments.first().map_or(checkpoint.next_offset, |segment| segment.base_offset);
-        self.start_offset = checkpoint.start_offset.max(oldest);
+        self.start_offset = checkpoint.start_offset;
         self.cleaned_to = checkpoint.cleaned_to;
         self.next_offset = checkpoint.next_offset;
         self.producers = checkpoint.producers;

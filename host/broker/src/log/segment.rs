@@ -4,11 +4,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::batch::{BatchHeader, HEADER_BYTES};
+use super::batch::BatchHeader;
+use crate::clock::now_ms;
 use crate::error::BrokerError;
 use crate::sealed::{self, Kind};
 
@@ -35,8 +35,8 @@ pub struct Segment {
     /// One past the last offset in the file; `base_offset` while it is empty.
     pub next_offset: i64,
     pub max_timestamp_ms: i64,
-    /// Timestamp of the first batch: `segment.ms` counts from here.
-    pub first_timestamp_ms: i64,
+    /// When the first batch came, by our clock: `segment.ms` counts from here. Timestamps of records may be anything.
+    pub began_ms: i64,
     index: Vec<IndexEntry>,
     indexed_bytes: u64,
     file: OnceLock<Arc<File>>,
@@ -55,7 +55,7 @@ impl Segment {
             size_bytes: 0,
             next_offset: base_offset,
             max_timestamp_ms: -1,
-            first_timestamp_ms: -1,
+            began_ms: 0,
             index: Vec::new(),
             indexed_bytes: 0,
             file: OnceLock::new(),
@@ -109,7 +109,7 @@ impl Segment {
             self.indexed_bytes = self.size_bytes;
         }
         if self.is_empty() {
-            self.first_timestamp_ms = header.max_timestamp_ms;
+            self.began_ms = now_ms();
         }
         self.size_bytes += header.size_bytes as u64;
         self.next_offset = header.next_offset();
@@ -144,7 +144,7 @@ impl Segment {
         payload.extend_from_slice(&self.size_bytes.to_be_bytes());
         payload.extend_from_slice(&self.next_offset.to_be_bytes());
         payload.extend_from_slice(&self.max_timestamp_ms.to_be_bytes());
-        payload.extend_from_slice(&self.first_timestamp_ms.to_be_bytes());
+        payload.extend_from_slice(&self.began_ms.to_be_bytes());
         for entry in &self.index {
             payload.extend_from_slice(&entry.offset.to_be_bytes());
             payload.extend_from_slice(&entry.position.to_be_bytes());
@@ -165,7 +165,7 @@ impl Segment {
             return Ok(false);
         }
         (self.size_bytes, self.next_offset) = (covered, number(8));
-        (self.max_timestamp_ms, self.first_timestamp_ms) = (number(16), number(24));
+        (self.max_timestamp_ms, self.began_ms) = (number(16), number(24));
         self.index = payload[32..]
             .chunks_exact(INDEX_ENTRY_BYTES)
             .map(|entry| IndexEntry {
@@ -188,16 +188,6 @@ impl Segment {
     pub fn remove(&self) -> io::Result<()> {
         remove_if_there(&self.path)?;
         remove_if_there(&self.index_path())
-    }
-
-    /// The header of the batch at `position`; `None` at the end of what was noted.
-    pub fn header_at(&self, position: u64) -> io::Result<Option<BatchHeader>> {
-        if position + HEADER_BYTES as u64 > self.size_bytes {
-            return Ok(None);
-        }
-        let mut head = [0; HEADER_BYTES];
-        self.file()?.read_exact_at(&mut head, position)?;
-        BatchHeader::parse(&head).map(Some).map_err(io::Error::other)
     }
 }
 

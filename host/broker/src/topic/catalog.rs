@@ -3,7 +3,7 @@
 //! Changes come from `api::topics` after they are in the journal.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::settings::{Overrides, TopicSettings};
@@ -52,10 +52,6 @@ impl Catalog {
     /// Where a topic's partitions are kept. The id keeps a topic apart from an earlier one of the same name.
     pub fn topic_folder(&self, name: &str, id: u64) -> PathBuf {
         self.folder.join(format!("{name}.{id}"))
-    }
-
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Opens partitions `existing.len()..count` and publishes the topic, replacing what was known of it.

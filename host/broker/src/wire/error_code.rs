@@ -5,7 +5,6 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
 pub enum ErrorCode {
-    Unknown = -1,
     None = 0,
     OffsetOutOfRange = 1,
     CorruptMessage = 2,

@@ -21,7 +21,7 @@ pub(crate) struct Host {
     pub(crate) now_ms: i64,
     pub(crate) seed: u64,
     /// Keys by slot, of the last `get-slots` of each store.
-    slots: BTreeMap<u32, Vec<Vec<u8>>>,
+    pub(super) slots: BTreeMap<u32, Vec<Vec<u8>>>,
 }
 
 thread_local! {

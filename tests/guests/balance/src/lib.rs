@@ -1,35 +1,32 @@
 //! The workload of the benches: parse a payment, pass over probable fraud, keep a balance per account, send the payment
 //! with its new balance. Settings choose how values are parsed: `{"parser": "serde"}` or `{"parser": "extractor"}`.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use wasmill_sdk::{Batch, Config, Failure, Keys, Out, Output, Part, Processor, Store};
+
+mod payment;
+
+use payment::{Parser, Payment};
 
 struct Balance {
     out: Output,
     balances: Store,
+    parser: Parser,
 }
 
 #[derive(Deserialize)]
-struct Payment<'a> {
-    tx_id: &'a str,
-    account_id: &'a str,
-    amount_cents: i64,
-    fraud_probability: f64,
-}
-
-#[derive(Serialize)]
-struct Booked<'a> {
-    tx_id: &'a str,
-    account_id: &'a str,
-    amount_cents: i64,
-    balance_cents: i64,
+#[serde(deny_unknown_fields)]
+struct Settings {
+    #[serde(default)]
+    parser: Parser,
 }
 
 const FRAUD: f64 = 0.8;
 
 impl Processor for Balance {
     fn open(config: &Config) -> Result<Self, String> {
-        Ok(Self { out: config.output("balances"), balances: config.store("balance") })
+        let settings: Settings = config.settings()?;
+        Ok(Self { parser: settings.parser, out: config.output("balances"), balances: config.store("balance") })
     }
 
     fn process(&mut self, batch: Batch<'_>, out: &mut Out) -> Result<(), Failure> {
@@ -38,8 +35,7 @@ impl Processor for Balance {
         let mut keys = Keys::with_capacity(records.len(), 16);
         for record in &records {
             let value = record.value.unwrap_or_default();
-            let payment: Payment<'_> =
-                serde_json::from_slice(value).map_err(|error| Failure::from(error).at(record))?;
+            let payment = Payment::read(self.parser, value).map_err(|failure| failure.at(record))?;
             if payment.fraud_probability <= FRAUD {
                 keys.push(payment.account_id.as_bytes());
                 payments.push((record, payment));
@@ -51,14 +47,7 @@ impl Processor for Balance {
             let balance = old.checked_add(payment.amount_cents);
             let balance = balance.ok_or_else(|| Failure::new("overflow", "balance").at(record))?;
             entry.set(&balance.to_be_bytes());
-            let booked = Booked {
-                tx_id: payment.tx_id,
-                account_id: payment.account_id,
-                amount_cents: payment.amount_cents,
-                balance_cents: balance,
-            };
-            out.of(record).send_with(self.out, Part::Same, |value| serde_json::to_writer(value, &booked))?;
-            Ok(())
+            out.of(record).send_with(self.out, Part::Same, |value| payment.write(self.parser, balance, value))
         })
     }
 }
