@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use crate::record::Message;
 use crate::topics;
 use market::Market;
+pub use market::PAIRS;
 use random::Random;
 
 #[derive(Clone, Debug)]

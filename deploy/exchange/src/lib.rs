@@ -2,7 +2,11 @@
 //! topics alone, and a display. Knows nothing of how records are processed, nor of the components' code.
 
 pub mod cluster;
+pub mod display;
+pub mod drive;
 pub mod flow;
 pub mod model;
+pub mod progress;
 pub mod record;
+pub mod run;
 pub mod topics;

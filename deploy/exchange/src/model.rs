@@ -8,6 +8,7 @@ mod request;
 mod results;
 mod wallets;
 
+pub(crate) use letters::{is_fraud, is_poison};
 pub use report::{Counts, Flows, Kind, Report, Violation};
 
 use std::collections::BTreeMap;

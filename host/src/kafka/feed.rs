@@ -203,7 +203,7 @@ impl Tail {
     }
 }
 
-fn record_of(message: &impl Message) -> TopicRecord {
+pub(super) fn record_of(message: &impl Message) -> TopicRecord {
     let headers =
         message.headers().map(|all| all.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect());
     TopicRecord {

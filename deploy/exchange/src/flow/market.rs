@@ -15,6 +15,9 @@ const PRODUCTS: [(&str, u64, u64, bool); 7] = [
     ("ETH-BTC", 2625000, 1000, false),
 ];
 
+/// Pairs that have a rate.
+pub const PAIRS: usize = PRODUCTS.len();
+
 /// Levels on each side of a book.
 const DEPTH: u64 = 12;
 

@@ -31,7 +31,7 @@ pub(super) fn check(topics: &Topics<'_>, report: &mut Report) {
 }
 
 /// Whether a record from outside cannot be handled by its reader.
-fn is_poison(record: &Record) -> bool {
+pub(crate) fn is_poison(record: &Record) -> bool {
     let body = object(record.value.as_deref());
     match record.topic.as_str() {
         topics::TRANSACTION_REQUEST => Request::read(record).is_none(),
@@ -41,7 +41,8 @@ fn is_poison(record: &Record) -> bool {
     }
 }
 
-fn is_fraud(record: &Record) -> bool {
+/// Whether a payment is to be forwarded.
+pub(crate) fn is_fraud(record: &Record) -> bool {
     let body = object(record.value.as_deref()).unwrap_or(Value::Null);
     body["fraudProbability"].as_f64().is_some_and(|probability| probability > topics::FRAUD_THRESHOLD)
 }
