@@ -337,6 +337,7 @@ impl Task {
             s.roll_back();
         });
         self.sealed = None;
+        self.must_commit = self.state == State::Genesis;
         self.drop_filling_effects();
         self.inbox.clear();
         self.isolation.clear();
