@@ -14,13 +14,13 @@ const RECORDS: usize = 500;
 
 fn main() {
     let batches: Vec<Batch> = (0..20).map(batch).collect();
-    for epochs in [true, false] {
-        let engine = Engine::new(EngineOptions { epochs, inlining: true }).expect("this machine runs components");
+    for (epochs, inlining) in [(true, true), (true, false), (false, true), (false, false)] {
+        let engine = Engine::new(EngineOptions { epochs, inlining }).expect("this machine runs components");
         for parser in ["serde", "extractor"] {
             let mut version = version(&engine, parser);
             let mut instance = version.instance().expect("the guest opens");
             let best = (0..5).map(|_| measure(&mut *instance, &batches)).fold(f64::INFINITY, f64::min);
-            println!("component, epochs {epochs}, {parser:<10} {best:8.1}");
+            println!("epochs {epochs:<5} inlining {inlining:<5} {parser:<10} {best:8.1}");
         }
     }
 }

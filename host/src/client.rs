@@ -3,9 +3,11 @@
 
 mod metadata;
 mod verdict;
+mod wear;
 
 pub use metadata::{ChangelogMark, Metadata, MetadataError};
 pub use verdict::verdict;
+pub use wear::Wear;
 
 use std::time::Duration;
 

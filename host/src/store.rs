@@ -3,6 +3,10 @@
 //! Knows nothing of who writes, of Kafka or of transactions.
 
 pub mod changelog;
+mod memory;
+mod packed;
+
+pub use memory::MemoryStore;
 
 use crate::record::Offset;
 

@@ -112,6 +112,8 @@ pub struct Task {
     inbox: Inbox,
     isolation: Isolation,
     ticks: Ticks,
+    /// The last call was a tick: records come first now, so that slow commits and short ticks cannot starve them.
+    has_ticked_last: bool,
     dead_letters: Vec<DeadLetter>,
     /// Input records in the filling set.
     filled_records: usize,
@@ -154,6 +156,7 @@ impl Task {
             inbox: Inbox::new(inputs, setup.merge_wait),
             isolation: Isolation::default(),
             ticks,
+            has_ticked_last: false,
             dead_letters: Vec::new(),
             filled_records: 0,
             must_commit: false,
@@ -242,6 +245,7 @@ impl Task {
         let call_seed = seed ^ (first.offset as u64).rotate_left(17) ^ (self.partition.0 as u64);
         self.scope.now_ms = now_ms;
         self.scope.seed = call_seed;
+        self.has_ticked_last = false;
         let mark = self.scope.outputs.mark();
         let called = processor.process(batch, &mut self.scope);
         let last = batch.record(batch.len() - 1);

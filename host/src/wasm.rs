@@ -14,6 +14,7 @@ mod guest;
 mod imports;
 mod instance;
 mod limits;
+mod system;
 mod version;
 mod wasi;
 

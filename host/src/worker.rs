@@ -49,6 +49,8 @@ pub struct Worker<C: Client> {
     /// Why this processor does not go on before an operator acts.
     halted: Option<String>,
     last_seal: Duration,
+    /// When the filling set got its first effect.
+    set_began: Option<Duration>,
     limits: Limits,
     /// After a failed commit or a fault of the host: no call before this moment.
     rest_until: Duration,
@@ -109,6 +111,7 @@ impl<C: Client> Worker<C> {
             is_paused: false,
             halted: None,
             last_seal: now,
+            set_began: None,
             limits,
             rest_until: now,
             faults_in_a_row: 0,

@@ -30,7 +30,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use wasmill_tests::brokers::{Broker, BrokerKind};
 
 /// Checks mostly wait for time-outs of groups and transactions, so more of them than cores can run.
-const THREADS: usize = 6;
+const THREADS: usize = 8;
 
 /// Those that wait longest stand first.
 const CHECKS: &[&[Check]] = &[

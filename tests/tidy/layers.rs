@@ -41,10 +41,14 @@ const LAYERS: &[Layer] = &[
     Layer { module: "api", never: &["worker", "task"], words: &[] },
     Layer {
         module: "config",
-        never: &["record", "processor", "topology", "store", "task", "worker", "client", "telemetry", "clock"],
+        never: &["record", "processor", "store", "task", "worker", "client", "telemetry", "clock"],
         words: &["thread", "net"],
     },
 ];
+
+/// A file that may know one thing of a module that its own must not know, and why.
+pub const KNOWN: &[(&str, &str, &str)] =
+    &[("host/src/kafka/table_reader.rs", "processor", "a table is plain data, which it publishes")];
 
 pub fn rules() -> Vec<Rule> {
     LAYERS.iter().map(rule_of).collect()
@@ -73,6 +77,7 @@ fn knows(file: &Source, never: &[&str], words: &[&str]) -> Vec<(usize, String)> 
     let mut found: Vec<(usize, String)> = named_modules(code)
         .into_iter()
         .filter(|(_, module)| never.contains(&module.as_str()))
+        .filter(|(_, module)| !KNOWN.iter().any(|(path, known, _)| file.path == *path && module == known))
         .map(|(line, module)| (line, format!("must not know `{module}`")))
         .collect();
     for word in words {

@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub mod codec;
 pub mod compaction;
 pub mod filter;
 pub mod partition;

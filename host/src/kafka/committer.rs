@@ -93,7 +93,6 @@ impl Committer {
         let begun = Instant::now();
         let closed = self.producer.as_ref().map_or(0, Producer::closed_sockets);
         let written = self.write(&mut commit, begun + self.plan.timeout);
-        let is_indefinite = self.producer.as_ref().is_none_or(|p| p.closed_sockets() != closed);
         let result = match written {
             // A pause may have outlived the transaction: believe what is committed, not what we were told.
             Ok(()) if begun.elapsed() > self.plan.timeout / 2 => {
@@ -104,6 +103,8 @@ impl Committer {
             Err(Failed::Abort(error)) => self.abort(commit.tasks, error, begun),
             Err(Failed::Resolve(error)) => self.resolve(commit.tasks, &error),
         };
+        // Counted to the very end: an abort, too, may leave a copy of itself on a closed connection.
+        let is_indefinite = self.producer.as_ref().is_none_or(|p| p.closed_sockets() != closed);
         if is_indefinite || begun.elapsed() > SLOW_COMMIT {
             self.producer = None;
         }

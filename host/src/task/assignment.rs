@@ -113,7 +113,8 @@ fn agreed_metadata(partition: Partition, inputs: &[LocatedInput]) -> Result<Opti
 }
 
 fn begin(setup: &TaskSetup, partition: Partition, located: &Located) -> Plan {
-    let used = located.changelogs.iter().zip(&setup.stores).find(|(changelog, _)| changelog.end > Offset(0));
+    // By committed records: an aborted genesis leaves offsets behind, but no record.
+    let used = located.changelogs.iter().zip(&setup.stores).find(|(changelog, _)| changelog.first_record.is_some());
     if let Some((_, store)) = used {
         let what = format!("the changelog of store `{store}` is not empty");
         return Plan::Halt(Halt::OffsetsLost { partition, what });

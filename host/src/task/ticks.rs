@@ -73,8 +73,13 @@ impl Task {
         self.state == State::Running && self.isolation.is_empty() && self.ticks.is_due(now_ms)
     }
 
+    pub fn has_ticked_last(&self) -> bool {
+        self.has_ticked_last
+    }
+
     /// Makes one tick, which stands for all that were missed.
     pub fn tick(&mut self, processor: &mut dyn Processor, now_ms: i64, seed: u64) -> Called {
+        self.has_ticked_last = true;
         let missed = self.ticks.missed(now_ms);
         let batch = self.pseudo_batch();
         self.prepare_scope(now_ms, seed ^ self.ticks.next_ms() as u64);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::cache::{Cache, Compiler};
 use super::component::Digest;
 use super::engine::{Engine, EngineOptions};
+use super::system::restrict;
 
 /// The hidden first argument by which a program becomes the child.
 pub const CHILD: &str = "compile-component";
@@ -20,7 +21,7 @@ pub const CHILD: &str = "compile-component";
 /// What a compilation may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Address space. Python's 19 MB take 1 GB.
+    /// Address space. Python's 19 MB take 0.4 GB of it in earnest.
     pub memory_bytes_max: u64,
     /// CPU time of all threads. Python takes 13 s.
     pub cpu_seconds_max: u64,
@@ -152,23 +153,4 @@ fn child(arguments: &[OsString]) -> Result<(), String> {
 
 fn number<T: std::str::FromStr>(argument: &OsStr) -> Result<T, String> {
     argument.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| format!("{CHILD}: cannot read {argument:?}"))
-}
-
-/// Bounds this process. An exhausted bound ends it by signal or abort.
-#[allow(unsafe_code)]
-fn restrict(memory_bytes: u64, cpu_seconds: u64, nice: i32) -> Result<(), String> {
-    let limit = |resource, value: u64| {
-        let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-        // SAFETY: `limit` is a valid rlimit that outlives the call (setrlimit(2)).
-        match unsafe { libc::setrlimit(resource, &raw const limit) } {
-            0 => Ok(()),
-            _ => Err(format!("cannot limit the compiler: {}", std::io::Error::last_os_error())),
-        }
-    };
-    limit(libc::RLIMIT_AS, memory_bytes)?;
-    limit(libc::RLIMIT_CPU, cpu_seconds)?;
-    limit(libc::RLIMIT_CORE, 0)?;
-    // SAFETY: nice(2) takes any number; failing to lower the priority is not worth an error.
-    unsafe { libc::nice(nice) };
-    Ok(())
 }

@@ -5,6 +5,7 @@ use crate::processor::Scope;
 use super::capture::Capture;
 use super::fault::Stop;
 use super::limits::{Limits, Meter};
+use super::system::thread_cpu_ns;
 use super::wasi::Wasi;
 
 pub(super) struct Guest {
@@ -56,14 +57,4 @@ impl Deadline {
         }
         Ok(())
     }
-}
-
-/// CPU time of the calling thread: waiting, or a host that is short of CPU, does not count.
-#[allow(unsafe_code)]
-fn thread_cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for one timespec; the call has no other effect (clock_gettime(2)).
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(result, 0, "every Linux thread has a CPU clock");
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -77,7 +77,8 @@ impl<C: Client> Worker<C> {
         if !self.setup.tables.is_empty() {
             task.lend_tables(&newest(&self.setup.tables));
         }
-        let is_tick = task.is_tick_due(now_ms);
+        let is_ready = task.is_ready(now, |input| client.end_of(input, partition));
+        let is_tick = task.is_tick_due(now_ms) && !(is_ready && task.has_ticked_last());
         let called = if is_tick {
             task.tick(instance.as_mut(), now_ms, seed)
         } else {
@@ -109,6 +110,8 @@ impl<C: Client> Worker<C> {
     fn kept(&mut self, partition: Partition, called: Called) {
         let Called::Kept { records, spent } = called else { return };
         self.counters.records += records as u64;
+        let now = self.clock.monotonic();
+        self.set_began.get_or_insert(now);
         if let Some(batch) = spent {
             self.client.recycle(batch);
         }
@@ -197,6 +200,7 @@ impl<C: Client> Worker<C> {
     /// All tasks go back to where they were last committed, and the instance, which has seen more, goes.
     pub(super) fn rewind_all(&mut self) {
         self.instance = None;
+        self.set_began = None;
         let partitions: Vec<_> = self.tasks.keys().copied().collect();
         for partition in partitions {
             self.tasks.get_mut(&partition).into_iter().for_each(Task::roll_back);

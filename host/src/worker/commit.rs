@@ -24,10 +24,13 @@ impl<C: Client> Worker<C> {
         if self.stopping.is_some() || self.leaving.as_ref().is_some_and(|l| !l.is_sealed) || self.is_full() {
             return true;
         }
-        let since = self.clock.monotonic().saturating_sub(self.last_seal);
+        let now = self.clock.monotonic();
         let bounds = self.limits.bounds();
+        let since_seal = now.saturating_sub(self.last_seal);
+        // From the set's first effect: counted from the seal before, sets of slow commits would hold one call each.
+        let age = self.set_began.map_or(since_seal, |began| now.saturating_sub(began));
         let is_dry = is_idle && self.tasks.values().all(|t| t.backlog() == 0);
-        since >= bounds.commit_interval || is_dry && since >= bounds.commit_min_interval
+        age >= bounds.commit_interval || is_dry && since_seal >= bounds.commit_min_interval
     }
 
     fn seal(&mut self, snapshot: Snapshot) {
@@ -51,6 +54,7 @@ impl<C: Client> Worker<C> {
             return;
         }
         self.last_seal = self.clock.monotonic();
+        self.set_began = self.tasks.values().any(Task::is_dirty).then_some(self.last_seal);
         self.flight = Some(Flight { member: snapshot.member.clone() });
         self.client.start_commit(Commit { snapshot, tasks });
     }

@@ -121,6 +121,11 @@ impl<C: Client> Worker<C> {
                 self.to_locate.insert(partition, self.clock.monotonic() + LOCATE_BACKOFF);
             }
             Ok(located) if task.state() == &State::Created => self.assign(partition, &located),
+            Ok(located) if task.state() == &State::Genesis && has_nothing_of_ours(&located) => {
+                if let Some(generation) = self.checking.remove(&partition) {
+                    task.checked(generation);
+                }
+            }
             Ok(located) => {
                 let Some(generation) = self.checking.remove(&partition) else { return };
                 if is_ours(&located, &task.committed().metadata) {
@@ -194,6 +199,14 @@ impl<C: Client> Worker<C> {
             self.instance = None;
         }
     }
+}
+
+/// Whether no input carries any metadata of ours: what a task that never ran must find.
+fn has_nothing_of_ours(located: &Located) -> bool {
+    located.inputs.iter().all(|input| {
+        let found = input.committed.as_ref().map(|c| c.metadata.parse::<Metadata>());
+        !matches!(found, Some(Ok(_)))
+    })
 }
 
 /// Whether the committed metadata of every input is that of our last commit.

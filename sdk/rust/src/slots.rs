@@ -85,3 +85,76 @@ impl Entry<'_> {
         self.value.changed = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value as Json;
+
+    use super::Slots;
+    use crate::{Changes, Keys, Values};
+
+    fn bytes(hex: &Json) -> Vec<u8> {
+        let hex = hex.as_str().expect("hexadecimal text");
+        let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
+        (0..hex.len()).step_by(2).map(digit).collect()
+    }
+
+    fn list(json: &Json) -> impl Iterator<Item = &Json> {
+        json.as_array().expect("a list").iter()
+    }
+
+    /// The vectors of one kind.
+    fn vectors(kind: &str) -> Vec<Json> {
+        let path = format!("{}/../../wit/vectors/packed.json", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let all: Vec<Json> = serde_json::from_str(&text).expect("the vectors are JSON");
+        let of_kind: Vec<Json> = all.into_iter().filter(|case| case["kind"] == kind).collect();
+        assert!(!of_kind.is_empty(), "no vectors of {kind}");
+        of_kind
+    }
+
+    #[test]
+    fn keys_values_and_changes_follow_their_vectors() {
+        for case in vectors("keys") {
+            let mut keys = Keys::default();
+            list(&case["keys"]).for_each(|key| keys.push(&bytes(key)));
+            assert_eq!(keys.bytes(), bytes(&case["bytes"]));
+        }
+        for case in vectors("values") {
+            let values = Values::new(bytes(&case["bytes"]));
+            let expected: Vec<_> =
+                list(&case["values"]).map(|value| (!value.is_null()).then(|| bytes(value))).collect();
+            assert_eq!(values.iter().map(|value| value.map(<[u8]>::to_vec)).collect::<Vec<_>>(), expected);
+        }
+        for case in vectors("changes") {
+            let mut changes = Changes::default();
+            for change in list(&case["changes"]) {
+                match &change[1] {
+                    Json::Null => changes.remove(&bytes(&change[0])),
+                    value => changes.put(&bytes(&change[0]), &bytes(value)),
+                }
+            }
+            assert_eq!(changes.bytes(), bytes(&case["bytes"]));
+        }
+    }
+
+    #[test]
+    fn slots_follow_their_vectors() {
+        let case = vectors("slots").remove(0);
+        let keys = case["keys"].as_u64().expect("a number") as usize;
+        let mut slots = Slots::new(bytes(&case["bytes"]), keys);
+        let values: Vec<_> = list(&case["values"]).map(|value| (!value.is_null()).then(|| bytes(value))).collect();
+        for (position, slot) in list(&case["slots"]).enumerate() {
+            let expected = &values[slot.as_u64().expect("a number") as usize];
+            assert_eq!(slots.entry(position).value(), expected.as_deref());
+        }
+        let changes = vectors("slot-changes").remove(0);
+        for (position, change) in list(&changes["changes"]).enumerate() {
+            match &change[1] {
+                Json::Null => slots.entry(position).remove(),
+                value => slots.entry(position).set(&bytes(value)),
+            }
+        }
+        assert_eq!(slots.into_changes(), bytes(&changes["bytes"]));
+    }
+}

@@ -112,6 +112,11 @@ impl Changes {
         self.push(key, ABSENT, &[]);
     }
 
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn push(&mut self, key: &[u8], value_len: u32, value: &[u8]) {
         self.bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(&value_len.to_le_bytes());

@@ -16,8 +16,9 @@ pub const CHECKS: &[Check] = &[
 ];
 
 fn kcat(broker: &Broker, words: &[&str], input: &str) -> String {
-    let mut command = Command::new("kcat");
-    command.args(["-b", &broker.address()]).args(words);
+    // Some of its ways to wait have no end.
+    let mut command = Command::new("timeout");
+    command.args(["60", "kcat", "-b", &broker.address()]).args(words);
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -27,7 +28,8 @@ fn kcat(broker: &Broker, words: &[&str], input: &str) -> String {
     child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("kcat reads");
     let output = child.wait_with_output().expect("kcat can be waited for");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "kcat {words:?}: {}\n{said}", output.status);
+    let last: Vec<&str> = said.lines().rev().take(60).collect();
+    assert!(output.status.success(), "kcat {words:?}: {}, newest line first\n{}", output.status, last.join("\n"));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -57,7 +59,17 @@ fn kcat_joins_a_group(broker: &Broker) {
     let topic = Admin::new(broker).topic("kcat", 2, &[]);
     kcat(broker, &["-P", "-t", &topic, "-p", "1"], "x\ny\n");
     let group = fresh("kcat-group");
-    let words = ["-G", &group, &topic, "-e", "-q", "-X", "auto.offset.reset=earliest"];
+    let words = [
+        "-G",
+        &group,
+        &topic,
+        "-e",
+        "-q",
+        "-X",
+        "auto.offset.reset=earliest",
+        "-X",
+        "debug=cgrp,metadata,topic,broker,protocol",
+    ];
     assert_eq!(kcat(broker, &words, ""), "x\ny\n");
 }
 

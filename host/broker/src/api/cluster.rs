@@ -2,6 +2,7 @@
 //! Owns the creation of topics on first sight, where the configuration allows it.
 //! Does not know how topics are made (`api::topics`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::metadata_response::{
@@ -24,9 +25,12 @@ pub fn metadata(shared: &Shared, request: MetadataRequest, version: i16) -> Meta
     let may_create = shared.config.auto_create_topics && (version < 4 || request.allow_auto_topic_creation);
     let described = match asked {
         None => shared.catalog.all().iter().map(|(name, topic)| describe(name, Ok(topic))).collect(),
+        // Each name once, however often it was asked for: the answer is bounded by what there is.
         Some(topics) => topics
             .iter()
-            .filter_map(|topic| topic.name.as_ref())
+            .filter_map(|topic| topic.name.as_deref())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .map(|name| describe(name, find(shared, name, may_create).as_ref().map_err(|error| *error)))
             .collect(),
     };

@@ -2,6 +2,8 @@
 //! Owns the translation between messages and `topic::settings`.
 //! Does not know what settings do.
 
+use std::collections::HashSet;
+
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -46,7 +48,15 @@ pub fn describe(shared: &Shared, request: DescribeConfigsRequest) -> DescribeCon
             .with_resource_name(resource.resource_name.clone())
             .with_configs(configs)
     };
-    DescribeConfigsResponse::default().with_results(request.resources.iter().map(describe).collect())
+    // Each resource once, however often it was asked for: the answer is bounded by what there is.
+    let mut seen = HashSet::new();
+    let mut results = Vec::new();
+    for resource in &request.resources {
+        if seen.insert((resource.resource_type, &resource.resource_name)) {
+            results.push(describe(resource));
+        }
+    }
+    DescribeConfigsResponse::default().with_results(results)
 }
 
 fn line(name: &str, value: &str, source: i8) -> DescribeConfigsResourceResult {

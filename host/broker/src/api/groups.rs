@@ -2,6 +2,7 @@
 //! Owns the translation between messages and the state machine's terms.
 //! Does not decide anything (`group::state`).
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -107,7 +108,8 @@ pub fn describe(shared: &Shared, request: DescribeGroupsRequest) -> DescribeGrou
         let found = shared.groups.with(id, |group| described(group));
         found.unwrap_or_else(|| DescribedGroup::default().with_group_state(text("Dead"))).with_group_id(id.clone())
     };
-    DescribeGroupsResponse::default().with_groups(request.groups.iter().map(describe).collect())
+    let asked: BTreeSet<&GroupId> = request.groups.iter().collect();
+    DescribeGroupsResponse::default().with_groups(asked.into_iter().map(describe).collect())
 }
 
 fn described(group: &Group) -> DescribedGroup {

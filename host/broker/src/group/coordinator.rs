@@ -67,17 +67,33 @@ impl Groups {
     /// Looks at or changes a group that exists.
     pub fn with<T>(&self, name: &str, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
         let cell = self.cell(name)?;
-        Some(self.act(name, &cell, act))
+        let group = lock(&cell.group);
+        (!group.is_deleted).then(|| self.act(name, &cell, group, act))
     }
 
     /// Changes a group, which comes into being if it did not exist.
     pub fn with_new<T>(&self, name: &str, act: impl FnOnce(&mut Group) -> T) -> T {
-        let cell = self.cell_or_new(name);
-        self.act(name, &cell, act)
+        self.enter(name, act).1
     }
 
-    fn act<T>(&self, name: &str, cell: &Cell, act: impl FnOnce(&mut Group) -> T) -> T {
-        let mut group = lock(&cell.group);
+    fn enter<T>(&self, name: &str, act: impl FnOnce(&mut Group) -> T) -> (Arc<Cell>, T) {
+        loop {
+            let cell = self.cell_or_new(name);
+            let group = lock(&cell.group);
+            if !group.is_deleted {
+                let result = self.act(name, &cell, group, act);
+                return (cell, result);
+            }
+        }
+    }
+
+    fn act<T>(
+        &self,
+        name: &str,
+        cell: &Cell,
+        mut group: MutexGuard<'_, Group>,
+        act: impl FnOnce(&mut Group) -> T,
+    ) -> T {
         let result = act(&mut group);
         self.persist(name, &mut group);
         drop(group);
@@ -87,10 +103,9 @@ impl Groups {
 
     /// A step that may have to wait for other members.
     pub fn wait_for(&self, name: &str, act: impl FnOnce(&mut Group) -> Step) -> Option<Answer> {
-        let cell = self.cell_or_new(name);
-        let ticket = match self.act(name, &cell, act) {
-            Step::Done(answer) => return Some(answer),
-            Step::Wait(ticket) => ticket,
+        let (cell, ticket) = match self.enter(name, act) {
+            (_, Step::Done(answer)) => return Some(answer),
+            (cell, Step::Wait(ticket)) => (cell, ticket),
         };
         let mut group = lock(&cell.group);
         loop {
@@ -135,12 +150,15 @@ impl Groups {
     pub fn delete(&self, name: &str) -> ErrorCode {
         let mut cells = lock(&self.cells);
         let Some(cell) = cells.get(name) else { return ErrorCode::GroupIdNotFound };
-        if lock(&cell.group).state != State::Empty {
+        let mut group = lock(&cell.group);
+        if group.state != State::Empty {
             return ErrorCode::NonEmptyGroup;
         }
         if let Err(error) = self.journal.append(Entry::GroupDeleted { group: name.to_owned() }, true) {
             return error;
         }
+        group.is_deleted = true;
+        drop(group);
         cells.remove(name);
         ErrorCode::None
     }

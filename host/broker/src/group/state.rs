@@ -59,6 +59,8 @@ pub struct Group {
     pub(super) unsynced: HashSet<String>,
     pub(super) answers: Answers,
     pub offsets: Offsets,
+    /// Taken out of the coordinator's map; whoever still holds it looks again.
+    pub is_deleted: bool,
     /// Membership changed in a way that must survive a restart.
     pub(super) is_dirty: bool,
 }

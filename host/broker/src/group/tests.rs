@@ -7,6 +7,9 @@ use super::*;
 use crate::journal::Committed;
 use crate::wire::ErrorCode;
 
+type Change = Box<dyn Fn(&mut JoinRequest)>;
+type Verdict = Result<(), ErrorCode>;
+
 struct Play {
     group: Group,
     now: Instant,
@@ -128,7 +131,7 @@ fn bad_joins_are_refused() {
         protocols: vec![("range".to_owned(), Vec::new())],
         ..JoinRequest::default()
     };
-    let cases: Vec<(ErrorCode, Box<dyn Fn(&mut JoinRequest)>)> = vec![
+    let cases: Vec<(ErrorCode, Change)> = vec![
         (ErrorCode::InvalidSessionTimeout, Box::new(|r| r.session_timeout_ms = 999)),
         (ErrorCode::InvalidSessionTimeout, Box::new(|r| r.session_timeout_ms = 1_800_001)),
         (ErrorCode::InconsistentGroupProtocol, Box::new(|r| r.protocol_type = "connect".to_owned())),
@@ -264,7 +267,7 @@ fn commits_are_checked_as_apache_kafka_does() {
     let generation = play.group.generation;
     use ErrorCode::{FencedInstanceId, IllegalGeneration, UnknownMemberId};
     // member, instance, generation; plain; transactional
-    let cases: &[(&str, Option<&str>, i32, Result<(), ErrorCode>, Result<(), ErrorCode>)] = &[
+    let cases: &[(&str, Option<&str>, i32, Verdict, Verdict)] = &[
         (&first, Some("a"), generation, Ok(()), Ok(())),
         (&first, None, generation, Ok(()), Ok(())),
         (&first, Some("a"), generation - 1, Err(IllegalGeneration), Err(IllegalGeneration)),

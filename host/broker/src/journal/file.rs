@@ -88,8 +88,12 @@ impl Journal {
         }
         inner.size_bytes += frame.len() as u64;
         inner.image.apply(entry);
-        if inner.size_bytes > inner.rewrite_at_bytes {
-            self.rewrite(inner)?;
+        if inner.size_bytes > inner.rewrite_at_bytes
+            && let Err(error) = self.rewrite(inner)
+        {
+            // The entry is written all the same: the file only stays longer than it need be.
+            tracing::warn!(path = %self.path.display(), %error, "rewriting the journal failed");
+            inner.rewrite_at_bytes *= 2;
         }
         Ok(())
     }
@@ -98,7 +102,9 @@ impl Journal {
     fn rewrite(&self, inner: &mut Inner) -> io::Result<()> {
         let entry = Entry::Image(Box::new(inner.image.clone()));
         let beside = self.path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&beside)?;
+        let _ = fs::remove_file(&beside);
+        // The handle that writes the new file stays in use: nothing can fail after the rename.
+        let mut file = OpenOptions::new().create_new(true).append(true).open(&beside)?;
         let frame = frame(&entry)?;
         file.write_all(&JOURNAL.head())?;
         file.write_all(&frame)?;
@@ -106,7 +112,7 @@ impl Journal {
             file.sync_data()?;
         }
         fs::rename(&beside, &self.path)?;
-        inner.file = OpenOptions::new().append(true).open(&self.path)?;
+        inner.file = file;
         inner.size_bytes = (HEAD_BYTES + frame.len()) as u64;
         inner.rewrite_at_bytes = JOURNAL_REWRITE_BYTES.max(4 * inner.size_bytes);
         tracing::debug!(bytes = inner.size_bytes, "journal rewritten");

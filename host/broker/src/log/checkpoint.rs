@@ -65,6 +65,9 @@ impl PartitionLog {
         if !self.is_closed && (is_due || self.bytes_since_checkpoint > CHECKPOINT_BYTES) {
             return self.checkpoint();
         }
+        if is_old && self.bytes_since_checkpoint == 0 {
+            self.active_mut().close(); // idle for long: many partitions need not mean many open files
+        }
         Ok(())
     }
 }

@@ -84,7 +84,7 @@ impl PartitionLog {
         let lag_ms = self.settings.compaction_lag_ms;
         let closed = &self.segments[..self.segments.len() - 1];
         let is_ready = |segment: &&Segment| {
-            segment.next_offset <= stable && (lag_ms == 0 || segment.max_timestamp_ms + lag_ms <= now_ms)
+            segment.next_offset <= stable && (lag_ms == 0 || segment.max_timestamp_ms.saturating_add(lag_ms) <= now_ms)
         };
         let ready: Vec<_> = closed.iter().take_while(is_ready).collect();
         let dirty = ready.partition_point(|segment| segment.next_offset <= self.cleaned_to);

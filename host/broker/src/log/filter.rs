@@ -9,6 +9,7 @@ use std::io;
 use bytes::Bytes;
 
 use super::batch::{BatchHeader, Build, HEADER_BYTES};
+use super::codec;
 use super::record::{self, Record};
 
 /// Aborted transactions as (first offset, marker's offset), by producer, in order.
@@ -32,7 +33,7 @@ impl Newest {
         if header.is_control() || is_aborted(header, aborted) {
             return Ok(());
         }
-        let body = record::decompress(header.codec(), batch.slice(HEADER_BYTES..)).map_err(io::Error::other)?;
+        let body = codec::decompress(header.codec(), batch.slice(HEADER_BYTES..)).map_err(io::Error::other)?;
         for record in record::records(&body, header.record_count) {
             let record = record.map_err(io::Error::other)?;
             if let Some(key) = record.key {
@@ -73,7 +74,7 @@ impl Filter<'_> {
         if header.is_control() || header.record_count == 0 || is_aborted(header, self.aborted) {
             return Ok(emptied());
         }
-        let body = record::decompress(header.codec(), batch.slice(HEADER_BYTES..)).map_err(io::Error::other)?;
+        let body = codec::decompress(header.codec(), batch.slice(HEADER_BYTES..)).map_err(io::Error::other)?;
         let mut kept = Vec::new();
         for record in record::records(&body, header.record_count) {
             let record = record.map_err(io::Error::other)?;
@@ -100,7 +101,7 @@ impl Filter<'_> {
         } else {
             kept.iter().for_each(|record| records.extend_from_slice(record.raw));
         }
-        let body = record::compress(header.codec(), &records).map_err(io::Error::other)?;
+        let body = codec::compress(header.codec(), &records)?;
         Ok(Some(Build { header, body: &body }.bytes().into()))
     }
 

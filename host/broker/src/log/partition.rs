@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::batch::{self, BatchHeader, HEADER_BYTES};
 use super::producers::{Producers, Verdict};
-use super::record;
 use super::segment::Segment;
 use super::waiters::Waiters;
+use super::{codec, record};
 use crate::clock::now_ms;
 use crate::topic::TopicSettings;
 use crate::wire::ErrorCode;
@@ -206,7 +206,7 @@ impl Segment {
 
 /// Compacted topics take no record without a key.
 fn has_keys(header: &BatchHeader, batch: &Bytes) -> bool {
-    let Ok(body) = record::decompress(header.codec(), batch.slice(HEADER_BYTES..)) else { return false };
+    let Ok(body) = codec::decompress(header.codec(), batch.slice(HEADER_BYTES..)) else { return false };
     let mut count = 0;
     let all = record::records(&body, header.record_count).all(|record| {
         count += 1;

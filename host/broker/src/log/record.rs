@@ -1,9 +1,6 @@
-//! The records within a batch: walking them without copies, and the codecs around them.
-//! Format: Apache Kafka's `DefaultRecord`; the codecs are kafka-protocol's.
+//! The records within a batch: walking them without copies.
+//! Format: Apache Kafka's `DefaultRecord`. The codecs around them are in `log::codec`.
 //! Only compaction, look-ups by time and the key check of compacted topics come here: never the hot path.
-
-use bytes::{Bytes, BytesMut};
-use kafka_protocol::compression::{Compressor, Decompressor, Gzip, Lz4, Snappy, Zstd};
 
 use super::batch::BatchError;
 
@@ -98,37 +95,4 @@ impl<'a> Cursor<'a> {
         }
         Err(BatchError::Inconsistent)
     }
-}
-
-/// The records of a batch, without their codec.
-pub fn decompress(codec: i16, body: Bytes) -> Result<Bytes, BatchError> {
-    let mut body = body;
-    let out = match codec {
-        0 => Ok(body),
-        1 => Gzip::decompress(&mut body, |out| Ok(std::mem::take(out))),
-        2 => Snappy::decompress(&mut body, |out| Ok(std::mem::take(out))),
-        3 => Lz4::decompress(&mut body, |out| Ok(std::mem::take(out))),
-        4 => Zstd::decompress(&mut body, |out| Ok(std::mem::take(out))),
-        _ => return Err(BatchError::Inconsistent),
-    };
-    out.map_err(|_| BatchError::Inconsistent)
-}
-
-/// The same records under a codec.
-pub fn compress(codec: i16, body: &[u8]) -> Result<Bytes, BatchError> {
-    let mut out = BytesMut::new();
-    let put = |buffer: &mut BytesMut| {
-        buffer.extend_from_slice(body);
-        Ok(())
-    };
-    let result = match codec {
-        0 => return Ok(Bytes::copy_from_slice(body)),
-        1 => Gzip::compress(&mut out, put),
-        2 => Snappy::compress(&mut out, put),
-        3 => Lz4::compress(&mut out, put),
-        4 => Zstd::compress(&mut out, put),
-        _ => return Err(BatchError::Inconsistent),
-    };
-    result.map_err(|_| BatchError::Inconsistent)?;
-    Ok(out.freeze())
 }

@@ -17,7 +17,9 @@ impl PartitionLog {
         let mut gone = 0;
         for segment in &self.segments {
             let settings = &self.settings;
-            let is_old = settings.retention_ms >= 0 && segment.max_timestamp_ms + settings.retention_ms < now_ms;
+            // Records without timestamps count from when they came.
+            let newest_ms = if segment.max_timestamp_ms < 0 { segment.began_ms } else { segment.max_timestamp_ms };
+            let is_old = settings.retention_ms >= 0 && newest_ms.saturating_add(settings.retention_ms) < now_ms;
             let rest_bytes = size_bytes - segment.size_bytes as i64;
             let is_over = settings.retention_bytes >= 0
                 && rest_bytes >= settings.retention_bytes

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::PartitionLog;
 use super::batch::{BatchHeader, Build, HEADER_BYTES};
-use super::record;
+use super::{codec, record};
 use crate::topic::TopicSettings;
 use crate::topic::settings::Overrides;
 
@@ -60,7 +60,7 @@ impl Draft {
         for (at, (key, value)) in self.records.iter().enumerate() {
             put_record(at, key.as_deref(), value.as_deref(), &mut body);
         }
-        let body = record::compress(self.codec, &body).expect("compressed");
+        let body = codec::compress(self.codec, &body).expect("compressed");
         let (producer_id, producer_epoch, base_sequence) = self.producer.unwrap_or((-1, -1, -1));
         let header = BatchHeader {
             base_offset: 0,
@@ -124,7 +124,8 @@ pub fn read_from(log: &PartitionLog, offset: i64, is_committed: bool) -> Vec<See
                     .aborted
                     .iter()
                     .any(|a| a.producer_id == header.producer_id && (a.first..=a.last).contains(&header.base_offset));
-            if !header.is_control() && !(is_committed && is_aborted) {
+            let is_hidden = header.is_control() || is_committed && is_aborted;
+            if !is_hidden {
                 take_records(&header, &batch, next, &mut seen);
             }
             next = header.next_offset();
@@ -133,7 +134,7 @@ pub fn read_from(log: &PartitionLog, offset: i64, is_committed: bool) -> Vec<See
 }
 
 fn take_records(header: &BatchHeader, batch: &Bytes, from: i64, seen: &mut Vec<Seen>) {
-    let body = record::decompress(header.codec(), batch.slice(HEADER_BYTES..)).expect("decompressed");
+    let body = codec::decompress(header.codec(), batch.slice(HEADER_BYTES..)).expect("decompressed");
     for record in record::records(&body, header.record_count) {
         let record = record.expect("parsed");
         let offset = header.base_offset + record.offset_delta;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::PartitionLog;
 use super::batch::{BatchHeader, HEADER_BYTES};
 use super::reader::Batches;
-use super::record;
 use super::segment::Segment;
+use super::{codec, record};
 
 /// A record's timestamp and offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl PartitionLog {
 }
 
 fn find_record(header: &BatchHeader, body: Bytes, timestamp_ms: i64, from: i64) -> io::Result<Option<Found>> {
-    let body = record::decompress(header.codec(), body).map_err(io::Error::other)?;
+    let body = codec::decompress(header.codec(), body).map_err(io::Error::other)?;
     for record in record::records(&body, header.record_count) {
         let record = record.map_err(io::Error::other)?;
         let found = Found {

@@ -90,7 +90,7 @@ fn transactional_batches_need_a_transaction() {
 fn readers_see_committed_data_up_to_the_first_open_transaction() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut log = open(folder.path());
-    let mut write = |log: &mut PartitionLog, producer: i64, sequence: i32, value: &str| {
+    let write = |log: &mut PartitionLog, producer: i64, sequence: i32, value: &str| {
         log.producers.added(producer, 0);
         produce(log, &Draft::of(&[("k", value)]).from(producer, 0, sequence).in_transaction());
     };

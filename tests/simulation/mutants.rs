@@ -1,0 +1,47 @@
+//! Faults planted on purpose, each at a seam that the simulation owns: a simulation that does not find them proves
+//! nothing. Owns their names and what each stands for.
+
+/// A planted fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    SkipFlush,
+    RestoreToStable,
+    RestoreAborted,
+    ReadUncommitted,
+    KeepProducer,
+    DecideByOffsets,
+    UnstableOffsets,
+    Generationless,
+    SkipMemberCheck,
+    SealUnserved,
+    HideLoss,
+    TrustCheckpoint,
+    KeepFailedCall,
+    ApplyBeforeCommit,
+    KeepInstance,
+    KeepOverlay,
+}
+
+/// Name on the command line, the fault, and what it does.
+pub const ALL: &[(&str, Mutant, &str)] = &[
+    ("skip-the-flush", Mutant::SkipFlush, "commits without having looked at delivery reports"),
+    ("restore-to-stable", Mutant::RestoreToStable, "restores to the last stable offset instead of the high watermark"),
+    ("restore-aborted", Mutant::RestoreAborted, "restores records of aborted transactions too"),
+    ("read-uncommitted", Mutant::ReadUncommitted, "reads inputs without regard to transactions"),
+    ("keep-the-producer", Mutant::KeepProducer, "goes on with a producer after an indefinite outcome"),
+    ("decide-by-offsets", Mutant::DecideByOffsets, "judges unknown outcomes by offsets, not by sequence and nonce"),
+    ("unstable-offsets", Mutant::UnstableOffsets, "reads committed offsets while transactions are undecided"),
+    ("commit-without-generation", Mutant::Generationless, "commits offsets with generation -1 and no member id"),
+    ("skip-the-member-check", Mutant::SkipMemberCheck, "seals under whatever member id the group gave meanwhile"),
+    ("seal-unserved", Mutant::SealUnserved, "seals while a rebalance event is pending"),
+    ("hide-the-loss", Mutant::HideLoss, "tells the worker nothing of lost partitions"),
+    ("trust-a-stale-checkpoint", Mutant::TrustCheckpoint, "takes every checkpoint for fresh"),
+    ("replay-the-prefix-twice", Mutant::KeepFailedCall, "keeps the changes of a failed call before its replay"),
+    ("apply-before-commit", Mutant::ApplyBeforeCommit, "writes changes into the store when they are sealed"),
+    ("keep-the-instance", Mutant::KeepInstance, "goes on with the memory of an instance whose effects were dropped"),
+    ("forget-the-overlay", Mutant::KeepOverlay, "leaves uncommitted changes in the store of a task that has left"),
+];
+
+pub fn by_name(name: &str) -> Option<Mutant> {
+    ALL.iter().find(|(n, _, _)| *n == name).map(|(_, mutant, _)| *mutant)
+}

@@ -1,0 +1,180 @@
+//! One task as it should be: where it stands and what its state is, advanced by each of its commits.
+
+use std::collections::BTreeMap;
+
+use wasmill::client::Metadata;
+
+use super::Violation;
+use super::effects::{Effects, RecordOutput, TickOutput};
+use crate::cluster::{Cluster, Log, Place, Role};
+use crate::processors::{ALL_KEY, NULL_KEY, Tally, amount_of, is_poison, place_of, place_of_tick};
+
+pub struct TaskModel {
+    pub partition: i32,
+    /// Per input: the first offset that is not committed.
+    pub next: Vec<i64>,
+    /// `None` before genesis.
+    pub committed: Option<Metadata>,
+    /// What the first store must hold.
+    pub tallies: BTreeMap<Vec<u8>, Tally>,
+    /// What the second store must hold: the last offset of each key.
+    pub last: BTreeMap<Vec<u8>, i64>,
+    next_tick_ms: i64,
+}
+
+/// An effect, in the order in which they were made.
+enum Effect {
+    Record(RecordOutput),
+    Tick(TickOutput),
+}
+
+impl Effect {
+    fn place(&self) -> u64 {
+        match self {
+            Self::Record(record) => record.all_count,
+            Self::Tick(tick) => tick.all_count,
+        }
+    }
+}
+
+impl TaskModel {
+    pub fn new(partition: i32, inputs: u16) -> Self {
+        let (next, tallies, last) = (vec![0; usize::from(inputs)], BTreeMap::new(), BTreeMap::new());
+        Self { partition, next, committed: None, tallies, last, next_tick_ms: 0 }
+    }
+
+    /// Applies one commit, effect by effect.
+    pub fn commit(
+        &mut self,
+        cluster: &Cluster,
+        effects: Effects,
+        next: &[i64],
+        metadata: &Metadata,
+        tick_interval_ms: i64,
+    ) -> Result<(), Violation> {
+        self.check_sequence(metadata)?;
+        let Effects { records, ticks, mut dead_letters } = effects;
+        let mut made: Vec<Effect> = records.into_iter().map(Effect::Record).collect();
+        made.extend(ticks.into_iter().map(Effect::Tick));
+        made.sort_by_key(Effect::place);
+        for effect in made {
+            match effect {
+                Effect::Record(output) => {
+                    self.pass(cluster, output.input, output.offset, &mut dead_letters)?;
+                    self.record(cluster, &output)?;
+                }
+                Effect::Tick(output) => self.tick(&output, tick_interval_ms)?,
+            }
+        }
+        for (input, next) in next.iter().enumerate() {
+            self.pass(cluster, input as u16, *next, &mut dead_letters)?;
+            if self.next[input] > *next {
+                return Err(format!("input {input}: processed to {}, committed {next}", self.next[input]));
+            }
+            self.next[input] = *next;
+        }
+        if !dead_letters.is_empty() {
+            return Err(format!("dead letters of records that were not passed: {dead_letters:?}"));
+        }
+        if self.next_tick_ms != 0 && metadata.next_tick_ms != self.next_tick_ms {
+            return Err(format!("next tick is {}, expected {}", metadata.next_tick_ms, self.next_tick_ms));
+        }
+        self.next_tick_ms = metadata.next_tick_ms;
+        self.committed = Some(metadata.clone());
+        Ok(())
+    }
+
+    fn check_sequence(&self, metadata: &Metadata) -> Result<(), Violation> {
+        let expected = self.committed.as_ref().map_or(0, |m| m.sequence + 1);
+        if metadata.sequence != expected {
+            return Err(format!("its sequence should be {expected}"));
+        }
+        let before = self.committed.as_ref().map_or(0, |m| m.stream_time_ms);
+        if metadata.stream_time_ms < before {
+            return Err(format!("stream time went back from {before} to {}", metadata.stream_time_ms));
+        }
+        Ok(())
+    }
+
+    /// Moves an input up to `offset`: every record before it must have left a dead letter, and deserved it.
+    fn pass(
+        &mut self,
+        cluster: &Cluster,
+        input: u16,
+        offset: i64,
+        dead_letters: &mut std::collections::BTreeSet<(u16, i64)>,
+    ) -> Result<(), Violation> {
+        let log = self.input(cluster, input);
+        let next = self.next[usize::from(input)];
+        for entry in log.committed(next, offset) {
+            if !dead_letters.remove(&(input, entry.offset)) {
+                return Err(format!("input {input}: record {} is lost, between {next} and {offset}", entry.offset));
+            }
+            if !is_poison(entry.value.as_deref()) {
+                return Err(format!("input {input}: record {} is a dead letter without a reason", entry.offset));
+            }
+        }
+        self.next[usize::from(input)] = next.max(offset);
+        Ok(())
+    }
+
+    fn record(&mut self, cluster: &Cluster, output: &RecordOutput) -> Result<(), Violation> {
+        let RecordOutput { input, offset, .. } = *output;
+        if offset < self.next[usize::from(input)] {
+            return Err(format!("input {input}: record {offset} is processed twice"));
+        }
+        let log = self.input(cluster, input);
+        let entry = log.committed(offset, offset + 1).next();
+        let Some(entry) = entry else { return Err(format!("input {input}: there is no committed record {offset}")) };
+        let value = entry.value.as_deref();
+        if is_poison(value) {
+            return Err(format!("input {input}: record {offset} cannot be processed, but was"));
+        }
+        if (&output.key, output.timestamp_ms) != (&entry.key, entry.timestamp_ms) {
+            return Err(format!("input {input}: the output of {offset} has another key or time"));
+        }
+        let (place, amount) = (place_of(input, offset, value), amount_of(value));
+        let key = entry.key.clone().unwrap_or_else(|| NULL_KEY.to_vec());
+        let all = self.tallies.get(ALL_KEY).copied().unwrap_or_default().add(place, amount);
+        self.tallies.insert(ALL_KEY.to_vec(), all);
+        let tally = match value {
+            None => {
+                self.tallies.remove(&key);
+                self.last.remove(&key);
+                Tally::default()
+            }
+            Some(_) => {
+                let tally = self.tallies.get(&key).copied().unwrap_or_default().add(place, amount);
+                self.tallies.insert(key.clone(), tally);
+                self.last.insert(key, offset);
+                tally
+            }
+        };
+        let found = Tally { count: output.count, sum: output.sum, chain: output.chain };
+        if (output.all_count, output.all_chain) != (all.count, all.chain) || found != tally {
+            return Err(format!(
+                "input {input}: record {offset} met wrong state: {output:?}, not {tally:?} of {all:?}"
+            ));
+        }
+        self.next[usize::from(input)] = offset + 1;
+        Ok(())
+    }
+
+    fn tick(&mut self, output: &TickOutput, interval_ms: i64) -> Result<(), Violation> {
+        if output.scheduled_ms != self.next_tick_ms {
+            return Err(format!("tick {} ran, {} was due", output.scheduled_ms, self.next_tick_ms));
+        }
+        self.next_tick_ms = output.scheduled_ms + (output.missed as i64 + 1) * interval_ms;
+        let place = place_of_tick(output.scheduled_ms, output.missed);
+        let all = self.tallies.get(ALL_KEY).copied().unwrap_or_default().add(place, 1);
+        self.tallies.insert(ALL_KEY.to_vec(), all);
+        if (output.all_count, output.all_chain) != (all.count, all.chain) {
+            return Err(format!("tick {} met wrong state: {output:?}, not {all:?}", output.scheduled_ms));
+        }
+        Ok(())
+    }
+
+    pub(super) fn input<'a>(&self, cluster: &'a Cluster, input: u16) -> &'a Log {
+        cluster.log(Place { topic: cluster.topic(Role::Input(input)), partition: self.partition })
+    }
+}

@@ -1,0 +1,167 @@
+//! A host: a process with workers, each with its client, and a disk that outlives the process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use wasmill::record::Partition;
+use wasmill::task::{Start, State, TaskSetup, VersionName};
+use wasmill::worker::{ActiveVersion, Setup, Worker};
+
+use crate::client::{Connection, SimClient, Threads};
+use crate::clock::{HostClock, Time};
+use crate::disk::{Disk, DiskStore, SharedDisk};
+use crate::oracle::{Oracle, Violation};
+use crate::processors::NativeVersion;
+use crate::random::Random;
+use crate::scenario::{CHECKPOINT_AGE, Scenario};
+
+pub struct Host {
+    pub name: String,
+    pub clock: HostClock,
+    pub seats: Vec<Option<Seat>>,
+    pub disks: Disks,
+    /// Copies of the disks from another time.
+    pub old_disks: BTreeMap<DiskKey, Disk>,
+    pub paused_until: Duration,
+    pub down_until: Duration,
+    scenario: Scenario,
+}
+
+/// A worker at work.
+pub struct Seat {
+    pub worker: Worker<SimClient>,
+    pub threads: Threads,
+    pub is_leaving: bool,
+}
+
+/// Worker, partition, store.
+pub type DiskKey = (usize, i32, usize);
+pub type Disks = Arc<Mutex<BTreeMap<DiskKey, SharedDisk>>>;
+
+impl Host {
+    pub fn new(index: usize, scenario: &Scenario, time: &Time) -> Self {
+        Self {
+            name: format!("h{index}"),
+            clock: time.clock(),
+            seats: (0..scenario.workers).map(|_| None).collect(),
+            disks: Disks::default(),
+            old_disks: BTreeMap::new(),
+            paused_until: Duration::ZERO,
+            down_until: Duration::ZERO,
+            scenario: scenario.clone(),
+        }
+    }
+
+    pub fn is_paused(&self, now: Duration) -> bool {
+        now < self.paused_until
+    }
+
+    pub fn resume(&mut self) {
+        self.paused_until = Duration::ZERO;
+        self.down_until = Duration::ZERO;
+    }
+
+    pub fn run_threads(&self) {
+        self.seats.iter().flatten().for_each(|seat| seat.threads.run());
+    }
+
+    pub fn is_committing(&self) -> bool {
+        self.seats.iter().flatten().any(|seat| seat.threads.is_committing())
+    }
+
+    /// The process is gone at once: nothing is committed, closed or said. A tail of what was written may be gone too.
+    pub fn crash(&mut self, random: &mut Random) {
+        self.seats.iter_mut().for_each(|seat| *seat = None);
+        let mut disks = self.disks.lock().expect("one thread runs a simulation");
+        if !self.scenario.is_on_disk {
+            disks.clear();
+        }
+        disks.values().for_each(|disk| disk.lock().expect("one thread runs a simulation").crash(random));
+    }
+
+    /// Starts the workers that do not run.
+    pub fn start(&mut self, connection: &Connection, random: &mut Random) {
+        for worker in 0..self.seats.len() {
+            if self.seats[worker].is_none() {
+                let instance = format!("{}.w{worker}", self.name);
+                let connection = Connection { instance, ..connection.clone() };
+                self.seats[worker] = Some(self.seat(worker, connection, random));
+            }
+        }
+    }
+
+    fn seat(&self, worker: usize, connection: Connection, random: &mut Random) -> Seat {
+        let setup = self.setup(worker, &connection, random.fork());
+        let (client, threads) = SimClient::new(connection, random.fork());
+        let name = VersionName { revision: 1, number: 1, digest: "native".into() };
+        let version = Box::new(NativeVersion::new(self.scenario.nature.clone()));
+        let clock = Arc::new(self.clock.clone());
+        let worker = Worker::new(setup, client, clock, ActiveVersion { name, version });
+        Seat { worker, threads, is_leaving: false }
+    }
+
+    fn setup(&self, worker: usize, connection: &Connection, mut random: Random) -> Setup {
+        let scenario = &self.scenario;
+        let (disks, clock, mutant) = (self.disks.clone(), self.clock.clone(), scenario.mutant);
+        let permille = Arc::new(Mutex::new((connection.weather.now().disk_permille, random.fork())));
+        let fails = connection.fails.clone();
+        let open_store = move |Partition(partition): Partition, store: usize| {
+            let mut disks = disks.lock().expect("one thread runs a simulation");
+            let disk = disks.entry((worker, partition, store)).or_default().clone();
+            let (permille, fails) = (permille.clone(), fails.clone());
+            let fails = Box::new(move || {
+                let (permille, random) = &mut *permille.lock().expect("one thread runs a simulation");
+                fails.load(std::sync::atomic::Ordering::Relaxed) && random.chance(*permille)
+            });
+            Ok(Box::new(DiskStore::new(disk, fails, clock.clone(), mutant)) as Box<dyn wasmill::store::Store>)
+        };
+        Setup {
+            task: Arc::new(TaskSetup {
+                group: "sim.p".into(),
+                inputs: (0..scenario.inputs).map(|i| i.to_string()).collect(),
+                output_count: usize::from(scenario.outputs),
+                stores: (0..scenario.stores).map(|s| s.to_string()).collect(),
+                start: Start::Earliest,
+                merge_wait: scenario.merge_wait,
+                tick_interval: scenario.tick_interval,
+                checkpoint_age_ms_max: CHECKPOINT_AGE.as_millis() as i64,
+            }),
+            bounds: scenario.bounds.clone(),
+            on_error: scenario.on_error.clone(),
+            open_store: Box::new(open_store),
+            tables: Vec::new(),
+            random: Box::new(move || random.next()),
+        }
+    }
+
+    /// The stores of tasks that run here must hold what was committed.
+    pub fn judge_stores(&self, oracle: &Oracle) -> Result<(), Violation> {
+        let disks = self.disks.lock().expect("one thread runs a simulation");
+        for (index, seat) in self.seats.iter().enumerate() {
+            let tasks = seat.iter().flat_map(|s| s.worker.status().tasks);
+            for task in tasks.filter(|t| t.state == State::Running) {
+                let model = oracle.task(task.partition.0);
+                let is_newest = model.committed.as_ref().is_some_and(|m| m.sequence == task.sequence);
+                for store in 0..usize::from(self.scenario.stores) {
+                    let Some(disk) = disks.get(&(index, task.partition.0, store)).filter(|_| is_newest) else {
+                        continue;
+                    };
+                    let disk = disk.lock().expect("one thread runs a simulation");
+                    model
+                        .compare(store, &disk.base)
+                        .map_err(|v| format!("store {store} of {}.w{index}, {}: {v}", self.name, task.partition))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn describe(&self) -> String {
+        let seat = |seat: &Option<Seat>| match seat {
+            Some(seat) => format!("{:?}", seat.worker.status()),
+            None => "down".to_owned(),
+        };
+        format!("{}: {}", self.name, self.seats.iter().map(seat).collect::<Vec<_>>().join(" | "))
+    }
+}
