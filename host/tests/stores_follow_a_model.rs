@@ -95,17 +95,19 @@ fn single(store: &mut dyn Store, model: &mut Model, numbers: &mut Numbers, keys:
 
 fn many(store: &mut dyn Store, model: &mut Model, numbers: &mut Numbers, keys: u64) {
     let (mut asked, mut wanted, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut applied = Vec::new();
     for _ in 0..numbers.below(8) {
         let (key, value) = (numbers.key(keys), numbers.value());
         pack(&mut asked, &[key.len() as u32], &[&key]);
         wanted.push(model.get(&key));
         pack(&mut changes, &[key.len() as u32, len_of(value.as_ref())], &[&key, value.as_deref().unwrap_or_default()]);
-        model.call.insert(key, value);
+        applied.push((key, value));
     }
     let mut values = Vec::new();
     store.get_many(&asked, &mut values).expect("packed keys");
     assert_eq!(unpack(&values, wanted.len()), wanted);
     store.apply(&changes).expect("packed changes");
+    model.call.extend(applied);
 }
 
 fn slots(store: &mut dyn Store, model: &mut Model, numbers: &mut Numbers, keys: u64) {

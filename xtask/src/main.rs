@@ -2,9 +2,11 @@
 //! Owns the order of parts and the closing table of minutes. Knows nothing of what a part checks.
 
 mod command;
+mod demo;
 mod guests;
 mod part;
 mod setup;
+mod sim;
 mod verbs;
 
 use std::process::ExitCode;

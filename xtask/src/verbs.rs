@@ -2,7 +2,7 @@
 //! Owns the lists and nothing else.
 
 use crate::part::Part;
-use crate::{guests, setup};
+use crate::{demo, guests, setup, sim};
 
 pub struct Verb {
     pub name: &'static str,
@@ -21,6 +21,17 @@ const TEST: &[Part] = &[
     Part::step("unit tests", guests::unit_tests),
     Part::cargo("house rules", "test --release -p wasmill-tests --test tidy"),
     Part::cargo("broker checks", "test --release -p wasmill-tests --test brokers_agree"),
+    Part::cargo("kills", "test --release -p wasmill-tests --test copies_survive_kills"),
+    Part::cargo("simulation", "run --release -q -p wasmill-tests --bin simulation -- --seeds 500"),
+    Part::cargo("planted faults", "run --release -q -p wasmill-tests --bin simulation -- --mutants"),
+    Part::cargo("the exchange", "run --release -q -p exchange -- run --records 20000"),
+];
+
+/// Rust and a C compiler are enough: components, then the exchange on the embedded broker.
+const DEMO: &[Part] = &[
+    Part::step("toolchain", setup::toolchain),
+    Part::step("components", guests::build),
+    Part::step("the exchange", demo::run_exchange),
 ];
 
 const SET_UP: &[Part] = &[
@@ -41,10 +52,14 @@ const VERBS: &[Verb] = &[
     Verb { name: "set-up", about: "only what the tests need: wasm target, jars, kcat, guests", parts: SET_UP },
     Verb { name: "lint", about: "format, clippy, house rules", parts: LINT },
     Verb { name: "guests", about: "builds the components", parts: &[Part::step("guests", guests::build)] },
-    Verb { name: "demo", about: "the exchange, live", parts: &[Part::missing("demo")] },
+    Verb { name: "demo", about: "the exchange, live; KAFKA=host:port for a broker of yours", parts: DEMO },
     Verb { name: "bench", about: "the bars of DESIGN 11", parts: &[Part::missing("bench")] },
-    Verb { name: "sim", about: "the seeded simulation (SEEDS=500)", parts: &[Part::missing("sim")] },
-    Verb { name: "sim-mutants", about: "planted faults must be caught", parts: &[Part::missing("sim-mutants")] },
+    Verb { name: "sim", about: "the seeded simulation (SEEDS=500)", parts: &[Part::step("simulation", sim::seeds)] },
+    Verb {
+        name: "sim-mutants",
+        about: "planted faults must be caught",
+        parts: &[Part::step("planted faults", sim::mutants)],
+    },
     Verb { name: "chaos", about: "kill -9 while records flow (ROUNDS=50)", parts: &[Part::missing("chaos")] },
 ];
 

@@ -141,7 +141,8 @@ impl Committer {
         let Some(producer) = &mut self.producer else { return self.resolve(tasks, &error) };
         match producer.abort(begun + self.plan.timeout * 2) {
             Ok(()) => {
-                if is_state_lost(&error) {
+                let is_too_large = matches!(cause(&error), CommitFault::TooLarge(_));
+                if is_too_large || is_state_lost(&error) {
                     self.producer = None;
                 }
                 Ok(outcome(tasks, Verdict::NotCommitted, Some(cause(&error))))
@@ -262,6 +263,8 @@ fn retried(deadline: Instant, mut call: impl FnMut() -> Result<(), ClientError>)
     }
 }
 
+/// The broker has forgotten the transaction or the producer. After a record that was too large the same handle's next
+/// transaction fails with skipped sequence numbers, so that is one more reason for a new one.
 fn is_state_lost(error: &ClientError) -> bool {
     error.is(Code::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE) || error.is(Code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING)
 }
