@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use exchange::drive::DriveSettings;
 use exchange::flow::FlowSettings;
 use exchange::run::{RunSettings, run};
+use tracing_subscriber::EnvFilter;
 
 /// The currency exchange on wasmill.
 #[derive(Parser)]
@@ -54,6 +55,8 @@ fn main() -> ExitCode {
     if let Some(code) = wasmill::wasm::compile::child_main(std::env::args_os()) {
         return code;
     }
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Verb::Run(line) = Line::parse().verb;
     match run_once(line) {
         Ok(true) => ExitCode::SUCCESS,

@@ -5,7 +5,8 @@ pub mod logic;
 
 use wasmill_sdk::{Batch, Config, Failure, Keys, Out, Output, Part, Processor, Store};
 
-struct Accounts {
+/// The account service.
+pub struct Accounts {
     accounts: Output,
     known: Store,
 }

@@ -13,7 +13,8 @@ use book::Levels;
 use logic::{Fault, Product, Settings};
 use message::Message;
 
-struct Rates {
+/// The rate service.
+pub struct Rates {
     rates: Output,
     products: Store,
     levels: Store,

@@ -12,7 +12,7 @@ pub use request::Request;
 use std::collections::HashMap;
 
 use wasmill_sdk::{Batch, Changes, Config, Failure, Input, Keys, NewRecord, Out, Output, Part, Processor, Record};
-use wasmill_sdk::{Store, Table, now_ms};
+use wasmill_sdk::{Store, Table, Ticks, now_ms};
 
 use logic::{Answer, Fault, Outcome, Settings};
 use money::RateTable;
@@ -20,13 +20,17 @@ use money::RateTable;
 /// Marks a result that was given before: whoever adds up `transaction-success` passes over it.
 pub const REPEATED_HEADER: &str = "repeated";
 
-/// Results forgotten per batch: more than a batch adds would be a long call after a long pause.
-const FORGOTTEN_PER_CALL_MAX: usize = 512;
+/// Results forgotten per tick: more than come in a second, and milliseconds of work.
+const FORGOTTEN_PER_TICK_MAX: usize = 20_000;
+
+/// Where the store `expiry` keeps the stream's time: behind all results, whose keys begin with digits.
+const STREAM_TIME_KEY: &[u8] = b"stream-time";
 
 /// Clocks of producers may be ahead by this much; more would forget results too early.
 const CLOCK_SKEW_MS: i64 = 60_000;
 
-struct Transactions {
+/// The transaction service.
+pub struct Transactions {
     requests: Input,
     accounts_input: Input,
     success: Output,
@@ -131,9 +135,12 @@ impl Transactions {
             given.remember(key, record.timestamp_ms, answer);
             Ok::<(), Failure>(())
         })?;
+        if let Some(stream_time_ms) = requests.iter().map(|(record, _)| record.timestamp_ms).max() {
+            let stream_time_ms = stream_time_ms.min(now_ms() + CLOCK_SKEW_MS);
+            given.expiry.put(STREAM_TIME_KEY, stream_time_ms.to_string().as_bytes());
+        }
         self.results.apply(&given.results);
         self.expiry.apply(&given.expiry);
-        self.forget(requests.iter().map(|(record, _)| record.timestamp_ms).max());
         Ok(())
     }
 
@@ -157,19 +164,24 @@ impl Transactions {
             out.of(record).send(output, key, value);
         }
     }
+}
 
-    /// Removes results that are older than they are kept. What a guid means does not depend on it: `logic` looks at the
-    /// time itself. Runs per batch on the stream's time; the bound spreads the work after a pause.
-    fn forget(&self, stream_time_ms: Option<i64>) {
-        let Some(stream_time_ms) = stream_time_ms else { return };
-        let oldest_ms = stream_time_ms.min(now_ms() + CLOCK_SKEW_MS) - self.settings.keep_ms();
+impl Ticks for Transactions {
+    /// Removes results that are older than they are kept, by the stream's time: the clock on the wall may be years ahead
+    /// of a stream that is read again. What a guid means does not depend on it, `logic` looks at the time itself.
+    fn tick(&mut self, _batch: Batch<'_>, _missed: u64, _out: &mut Out) -> Result<(), Failure> {
+        let stream_time = self.expiry.get(STREAM_TIME_KEY);
+        let stream_time_ms = stream_time.and_then(|text| std::str::from_utf8(&text).ok()?.parse::<i64>().ok());
+        let Some(stream_time_ms) = stream_time_ms else { return Ok(()) };
+        let oldest = memory::time_key(stream_time_ms - self.settings.keep_ms());
         let (mut results, mut expiry) = (Changes::default(), Changes::default());
-        for (key, _) in self.expiry.scan(b"0", Some(&memory::time_key(oldest_ms))).take(FORGOTTEN_PER_CALL_MAX) {
+        for (key, _) in self.expiry.scan(b"0", Some(&oldest)).take(FORGOTTEN_PER_TICK_MAX) {
             results.remove(memory::result_key_of(&key));
             expiry.remove(&key);
         }
         self.results.apply(&results);
         self.expiry.apply(&expiry);
+        Ok(())
     }
 }
 
@@ -189,4 +201,4 @@ fn failure(fault: Fault, record: &Record<'_>) -> Failure {
     Failure::new(fault.code, fault.message).at(record)
 }
 
-wasmill_sdk::export!(Transactions);
+wasmill_sdk::export!(Transactions, ticks);

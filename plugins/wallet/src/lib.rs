@@ -14,7 +14,8 @@ const REPEATED_HEADER: &str = "repeated";
 /// Wallets valued per tick: a bound on one call. The next tick goes on where this one ended.
 const VALUED_PER_TICK_MAX: usize = 5_000;
 
-struct Wallets {
+/// The wallet service.
+pub struct Wallets {
     accounts: Input,
     out: Output,
     wallets: Store,
@@ -120,4 +121,4 @@ impl Wallets {
     }
 }
 
-wasmill_sdk::export!(Wallets);
+wasmill_sdk::export!(Wallets, ticks);

@@ -92,6 +92,21 @@ impl<P: Processor> Driver<P> {
         Ok(sent)
     }
 
+    /// Sends one record with headers.
+    ///
+    /// # Errors
+    /// As [`Driver::send_to`].
+    pub fn send_headed(
+        &mut self,
+        input: u32,
+        (key, value): KeyValue<'_>,
+        headers: &[(&str, &[u8])],
+    ) -> Result<Vec<Sent>, Error> {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), Some(value.to_vec()))).collect();
+        let record = Input { headers, ..self.input(key, value) };
+        self.call(&[record], |instance, frames| instance.process(input, frames))
+    }
+
     /// What a store holds.
     ///
     /// # Panics
