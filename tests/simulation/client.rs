@@ -34,6 +34,8 @@ pub struct Connection {
     pub instance: String,
     pub inputs: u16,
     pub stores: u16,
+    /// Larger sets are refused, always.
+    pub set_records_max: usize,
     pub weather: Weather,
     /// Whether disks may fail, for those who may run in other threads.
     pub fails: Arc<AtomicBool>,
@@ -58,6 +60,8 @@ struct Side {
     given: BTreeSet<i32>,
     /// The member id that the worker was last told of.
     noticed: String,
+    /// No network: nothing is sent, nothing comes.
+    is_cut_off: bool,
 }
 
 impl SimClient {
@@ -69,6 +73,7 @@ impl SimClient {
             locating: Locating::default(),
             given: BTreeSet::new(),
             noticed: String::new(),
+            is_cut_off: false,
             connection,
             random,
         };
@@ -80,11 +85,18 @@ impl SimClient {
 impl Threads {
     /// What the client's threads do by themselves.
     pub fn run(&self) {
-        let Side { connection, membership, committer, locating, .. } = &mut *self.0.borrow_mut();
+        let Side { connection, membership, committer, locating, is_cut_off, .. } = &mut *self.0.borrow_mut();
+        if *is_cut_off {
+            return;
+        }
         let mut cluster = connection.cluster.borrow_mut();
         membership.run(&mut cluster, &connection.weather);
         committer.run(&mut cluster, connection);
         locating.run(&mut cluster, connection);
+    }
+
+    pub fn cut_off(&self, is_cut_off: bool) {
+        self.0.borrow_mut().is_cut_off = is_cut_off;
     }
 
     pub fn is_committing(&self) -> bool {
@@ -108,8 +120,7 @@ impl Client for SimClient {
 
     fn seal(&mut self) -> Result<Snapshot, Event> {
         let side = &mut *self.0.borrow_mut();
-        let is_served = side.connection.mutant != Some(Mutant::SealUnserved);
-        if is_served && let Some(event) = side.group_event() {
+        if let Some(event) = side.group_event() {
             side.note(|| format!("seal -> {}", brief(&event)));
             return Err(event);
         }
@@ -194,6 +205,7 @@ impl Side {
                 0 => self.group_event(),
                 1 => self.committer.take_outcome().map(Event::Committed),
                 2 => self.locating.take_answer(),
+                3 | 4 if self.is_cut_off => None,
                 3 => self.reading.changelog(&self.connection, &mut self.random),
                 _ => self.reading.records(&self.connection, &mut self.random),
             };
@@ -234,7 +246,15 @@ impl Side {
         }
         self.noticed.clone_from(&member.id);
         self.given.extend(partitions);
-        Some(Event::Assigned { partitions: named(partitions), member })
+        Some(Event::Assigned { partitions: named(partitions), member: self.shown(member) })
+    }
+
+    /// The planted fault in the checks of membership: the worker always sees the same member.
+    fn shown(&self, member: Member) -> Member {
+        if self.connection.mutant == Some(Mutant::SkipMemberCheck) {
+            return Member { id: self.connection.instance.clone(), generation: 1 };
+        }
+        member
     }
 
     /// What the worker was not given, or has lost already, is let go at once.
@@ -264,8 +284,7 @@ impl Side {
         if self.connection.mutant == Some(Mutant::Generationless) {
             sender = Sender { member: String::new(), generation: -1, instance: None };
         }
-        let id = if self.connection.mutant == Some(Mutant::SkipMemberCheck) { self.noticed.clone() } else { id };
-        Snapshot { member: Member { id, generation }, handle: Box::new(sender) }
+        Snapshot { member: self.shown(Member { id, generation }), handle: Box::new(sender) }
     }
 }
 

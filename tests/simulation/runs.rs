@@ -148,6 +148,7 @@ fn add(total: &mut Stats, run: &Stats) {
     total.failed_commits += run.failed_commits;
     total.crashes += run.crashes;
     total.pauses += run.pauses;
+    total.ghosts += run.ghosts;
     total.restarts += run.restarts;
     total.virtual_ms += run.virtual_ms;
 }
@@ -156,7 +157,8 @@ fn describe(stats: &Stats) -> String {
     let Stats { turns, commits, records, dead_letters, ticks, failed_commits, crashes, pauses, .. } = stats;
     format!(
         "{turns} turns, {commits} commits, {failed_commits} failed, {records} records, {dead_letters} dead letters, \
-         {ticks} ticks, {crashes} crashes, {pauses} pauses, {} workers ended, {:.0} s of virtual time",
+         {ticks} ticks, {crashes} crashes, {pauses} pauses, {} replaced, {} workers ended, {:.0} s of virtual time",
+        stats.ghosts,
         stats.restarts,
         stats.virtual_ms as f64 / 1e3
     )

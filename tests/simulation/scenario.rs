@@ -7,6 +7,7 @@ use crate::faults::Faults;
 use crate::mutants::Mutant;
 use crate::processors::Nature;
 use crate::random::Random;
+use wasmill::task::Start;
 use wasmill::worker::{Bounds, OnError};
 
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Scenario {
     pub has_transactional_inputs: bool,
     pub tick_interval: Option<Duration>,
     pub merge_wait: Duration,
+    pub start: Start,
+    pub set_records_max: usize,
     pub bounds: Bounds,
     pub on_error: OnError,
     pub nature: Nature,
@@ -59,6 +62,8 @@ impl Scenario {
             has_transactional_inputs: random.chance(500),
             tick_interval: random.chance(300).then(|| Duration::from_millis(tick_ms)),
             merge_wait: Duration::from_millis(random.within(0, 40)),
+            start: if random.chance(800) { Start::Earliest } else { Start::Latest },
+            set_records_max: if random.chance(200) { 60 } else { usize::MAX },
             bounds: bounds(random),
             on_error: if random.chance(700) { OnError::DeadLetter } else { OnError::Retry { times: 2, backoff } },
             nature: Nature { is_caching: random.chance(500), outputs, mutant },

@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use wasmill::worker::Command;
+
 use crate::clock::Time;
 use crate::cluster::Cluster;
 use crate::faults::Weather;
@@ -44,6 +46,7 @@ pub struct Stats {
     pub failed_commits: u64,
     pub crashes: u64,
     pub pauses: u64,
+    pub ghosts: u64,
     pub restarts: u64,
     pub virtual_ms: u64,
     /// Of everything that readers see: equal for equal seeds.
@@ -127,7 +130,7 @@ impl World {
             if is_broker_first {
                 self.cluster.borrow_mut().advance(now);
             }
-            self.hosts.iter().filter(|h| !h.is_paused(now)).for_each(Host::run_threads);
+            self.hosts.iter().for_each(|host| host.run_threads(now));
             if !is_broker_first {
                 self.cluster.borrow_mut().advance(now);
             }
@@ -151,6 +154,7 @@ impl World {
         for host in 0..self.hosts.len() {
             self.hosts[host].resume();
             self.start(host);
+            self.hosts[host].seats.iter_mut().flatten().for_each(|seat| seat.worker.command(Command::Resume));
         }
     }
 

@@ -203,6 +203,10 @@ impl Committer {
 
     fn step(&mut self, job: &mut Job, cluster: &mut Cluster, connection: &Connection, faults: &Faults) -> Done {
         let is_working = !matches!(job.step, Step::Begin | Step::Resolve | Step::Abort);
+        let records: usize = job.writes.iter().map(|(_, records)| records.len()).sum();
+        if is_working && records > connection.set_records_max {
+            return Done::Abort(CommitFault::TooLarge(format!("a set of {records} records")));
+        }
         if is_working && self.random.chance(faults.abort_permille) {
             return Done::Abort(self.some_fault());
         }

@@ -53,6 +53,10 @@ impl TaskModel {
         tick_interval_ms: i64,
     ) -> Result<(), Violation> {
         self.check_sequence(metadata)?;
+        if self.committed.is_none() {
+            // Where it begins is its own choice, once.
+            self.next = next.to_vec();
+        }
         let Effects { records, ticks, mut dead_letters } = effects;
         let mut made: Vec<Effect> = records.into_iter().map(Effect::Record).collect();
         made.extend(ticks.into_iter().map(Effect::Tick));

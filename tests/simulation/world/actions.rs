@@ -17,7 +17,8 @@ impl World {
     pub(super) fn act(&mut self) -> Result<(), Violation> {
         let host = self.random.below(self.hosts.len() as u64) as usize;
         match self.random.below(100) {
-            0..55 => {
+            0..2 => self.haunt(host),
+            2..55 => {
                 let seat = self.random.below(self.scenario.workers as u64) as usize;
                 self.turn(host, seat)
             }
@@ -71,6 +72,25 @@ impl World {
         self.check_halts(host, seat)
     }
 
+    /// A turn of each process that was taken for dead.
+    fn haunt(&mut self, host: usize) -> Result<(), Violation> {
+        let now = self.time.now();
+        let mut ghosts = std::mem::take(&mut self.hosts[host].ghosts);
+        for _ in 0..5 {
+            for ghost in ghosts.iter_mut().filter(|g| now >= g.paused_until) {
+                let turned = catch_unwind(AssertUnwindSafe(|| ghost.seat.worker.turn(Duration::ZERO)));
+                match turned.map_err(|panic| format!("panic in a turn: {}", message(panic.as_ref())))? {
+                    Turn::Go => {}
+                    // Its own process ends by itself; here it is kept from being called again.
+                    Turn::Ended(_) => ghost.paused_until = Duration::MAX,
+                }
+            }
+        }
+        ghosts.retain(|g| g.paused_until != Duration::MAX);
+        self.hosts[host].ghosts = ghosts;
+        Ok(())
+    }
+
     /// Nothing here is a reason for an owner to halt. Who has lost a task without knowing it yet may misread what he
     /// finds.
     fn check_halts(&self, host: usize, seat: usize) -> Result<(), Violation> {
@@ -104,6 +124,7 @@ impl World {
             instance: String::new(),
             inputs: self.scenario.inputs,
             stores: self.scenario.stores,
+            set_records_max: self.scenario.set_records_max,
             weather: self.weather.clone(),
             fails: self.weather.disks_fail(),
             mutant: self.scenario.mutant,
@@ -123,6 +144,20 @@ impl World {
             self.crash(host);
         } else if is_chosen(faults.pause) {
             self.pause(host);
+        } else if is_chosen(faults.cut_off) {
+            let session_ms = self.scenario.pace.session_timeout.as_millis() as u64;
+            let time = Duration::from_millis(1 + self.random.below(session_ms * 3));
+            self.note(|| format!("world: host {host} is cut off for {time:?}"));
+            self.hosts[host].cut_off_until = self.time.now() + time;
+        } else if is_chosen(faults.replace) {
+            let time = Duration::from_millis(1 + self.random.below(2000));
+            self.note(|| format!("world: host {host} is replaced, and comes back after {time:?}"));
+            self.stats.ghosts += 1;
+            self.hosts[host].replace(self.time.now() + time);
+        } else if is_chosen(faults.standstill) {
+            let command = if self.random.chance(400) { Command::Pause } else { Command::Resume };
+            self.note(|| format!("world: host {host}: {command:?}"));
+            self.hosts[host].seats.iter_mut().flatten().for_each(|seat| seat.worker.command(command.clone()));
         } else if is_chosen(faults.kick) {
             self.kick();
         } else if is_chosen(faults.rebalance) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use wasmill::record::Partition;
-use wasmill::task::{Start, State, TaskSetup, VersionName};
+use wasmill::task::{State, TaskSetup, VersionName};
 use wasmill::worker::{ActiveVersion, Setup, Worker};
 
 use crate::client::{Connection, SimClient, Threads};
@@ -20,10 +20,13 @@ pub struct Host {
     pub name: String,
     pub clock: HostClock,
     pub seats: Vec<Option<Seat>>,
+    /// Processes that were taken for dead and replaced, but are only paused.
+    pub ghosts: Vec<Ghost>,
     pub disks: Disks,
     /// Copies of the disks from another time.
     pub old_disks: BTreeMap<DiskKey, Disk>,
     pub paused_until: Duration,
+    pub cut_off_until: Duration,
     pub down_until: Duration,
     scenario: Scenario,
 }
@@ -33,6 +36,12 @@ pub struct Seat {
     pub worker: Worker<SimClient>,
     pub threads: Threads,
     pub is_leaving: bool,
+}
+
+/// A worker whose place is taken by another.
+pub struct Ghost {
+    pub seat: Seat,
+    pub paused_until: Duration,
 }
 
 /// Worker, partition, store.
@@ -48,6 +57,8 @@ impl Host {
             disks: Disks::default(),
             old_disks: BTreeMap::new(),
             paused_until: Duration::ZERO,
+            cut_off_until: Duration::ZERO,
+            ghosts: Vec::new(),
             down_until: Duration::ZERO,
             scenario: scenario.clone(),
         }
@@ -59,11 +70,27 @@ impl Host {
 
     pub fn resume(&mut self) {
         self.paused_until = Duration::ZERO;
+        self.cut_off_until = Duration::ZERO;
+        self.ghosts.clear();
         self.down_until = Duration::ZERO;
     }
 
-    pub fn run_threads(&self) {
-        self.seats.iter().flatten().for_each(|seat| seat.threads.run());
+    pub fn run_threads(&self, now: Duration) {
+        for seat in self.seats.iter().flatten().filter(|_| now >= self.paused_until) {
+            seat.threads.cut_off(now < self.cut_off_until);
+            seat.threads.run();
+        }
+        let awake = self.ghosts.iter().filter(|g| now >= g.paused_until);
+        awake.for_each(|ghost| ghost.seat.threads.run());
+    }
+
+    /// Everything that runs here is replaced by new processes of the same names, on empty disks, while the old ones are
+    /// only paused.
+    pub fn replace(&mut self, paused_until: Duration) {
+        let seats = self.seats.iter_mut().filter_map(Option::take);
+        self.ghosts.extend(seats.map(|seat| Ghost { seat, paused_until }));
+        self.disks = Disks::default();
+        self.old_disks.clear();
     }
 
     pub fn is_committing(&self) -> bool {
@@ -122,7 +149,7 @@ impl Host {
                 inputs: (0..scenario.inputs).map(|i| i.to_string()).collect(),
                 output_count: usize::from(scenario.outputs),
                 stores: (0..scenario.stores).map(|s| s.to_string()).collect(),
-                start: Start::Earliest,
+                start: scenario.start,
                 merge_wait: scenario.merge_wait,
                 tick_interval: scenario.tick_interval,
                 checkpoint_age_ms_max: CHECKPOINT_AGE.as_millis() as i64,
