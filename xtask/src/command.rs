@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
+use crate::part::Done;
+
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ lies in the repository's root")
 }
@@ -25,6 +27,14 @@ pub fn run(program: &str, words: &[&str]) -> anyhow::Result<()> {
         .with_context(|| format!("cannot start `{program}`: is it installed?"))?;
     anyhow::ensure!(status.success(), "`{program} {}`: {status}", words.join(" "));
     Ok(())
+}
+
+/// Runs a program of this workspace, built before.
+pub fn run_built(name: &str, words: &[String]) -> anyhow::Result<Done> {
+    let program = target().join("release").join(name);
+    let program = program.to_str().context("the build folder's path is not text")?;
+    run(program, &words.iter().map(String::as_str).collect::<Vec<_>>())?;
+    Ok(Done::Ok)
 }
 
 /// Runs a program quietly and gives what it printed, or nothing where it is missing or failed.

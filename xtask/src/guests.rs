@@ -35,18 +35,6 @@ pub fn build() -> anyhow::Result<Done> {
     Ok(Done::Ok)
 }
 
-/// The tests that a crate can run alone: the host, the broker, the SDK, and every plugin on the SDK's native driver.
-pub fn unit_tests() -> anyhow::Result<Done> {
-    let crates = crates()?;
-    let plugins = crates.iter().filter(|found| found.folder == "plugins").map(|found| found.name.as_str());
-    let mut words = vec!["test", "--release"];
-    for name in ["wasmill", "wasmill-broker", "wasmill-sdk"].into_iter().chain(plugins) {
-        words.extend(["-p", name]);
-    }
-    run("cargo", &words)?;
-    Ok(Done::Ok)
-}
-
 /// By name, so that the order is the same everywhere.
 fn crates() -> anyhow::Result<Vec<Crate>> {
     let mut found = Vec::new();

@@ -20,6 +20,7 @@ pub struct Part {
 
 enum Work {
     Cargo(&'static str),
+    Built(&'static str),
     Step(fn() -> anyhow::Result<Done>),
     Missing,
 }
@@ -27,6 +28,11 @@ enum Work {
 impl Part {
     pub const fn cargo(name: &'static str, words: &'static str) -> Self {
         Self { name, work: Work::Cargo(words) }
+    }
+
+    /// A program that an earlier part has built, with its words.
+    pub const fn built(name: &'static str, words: &'static str) -> Self {
+        Self { name, work: Work::Built(words) }
     }
 
     pub const fn step(name: &'static str, run: fn() -> anyhow::Result<Done>) -> Self {
@@ -44,6 +50,11 @@ impl Part {
                 let mut all: Vec<&str> = words.split(' ').collect();
                 all.extend(rest.iter().map(String::as_str));
                 command::run("cargo", &all).map(|()| Done::Ok)
+            }
+            Work::Built(words) => {
+                let mut all = words.split(' ').map(str::to_owned);
+                let program = all.next().unwrap_or_default();
+                command::run_built(&program, &all.chain(rest.iter().cloned()).collect::<Vec<_>>())
             }
             Work::Step(step) => step(),
             Work::Missing => anyhow::bail!("`{}` is not built yet", self.name),

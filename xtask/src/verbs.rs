@@ -10,6 +10,9 @@ pub struct Verb {
     pub parts: &'static [Part],
 }
 
+/// Always the whole workspace: another selection of packages may turn on other features, and builds wasmtime again.
+const BUILD: &str = "build --release --workspace";
+
 /// Every part runs, also after one has failed, so that one run tells everything.
 const TEST: &[Part] = &[
     Part::step("toolchain", setup::toolchain),
@@ -18,19 +21,17 @@ const TEST: &[Part] = &[
     Part::step("guests", guests::build),
     Part::cargo("format", "fmt --all --check"),
     Part::cargo("lint", "clippy --release --workspace --all-targets -- -D warnings"),
-    Part::step("unit tests", guests::unit_tests),
-    Part::cargo("house rules", "test --release -p wasmill-tests --test tidy"),
-    Part::cargo("broker checks", "test --release -p wasmill-tests --test brokers_agree"),
-    Part::cargo("kills", "test --release -p wasmill-tests --test copies_survive_kills"),
-    Part::cargo("simulation", "run --release -q -p wasmill-tests --bin simulation -- --seeds 500"),
-    Part::cargo("planted faults", "run --release -q -p wasmill-tests --bin simulation -- --mutants"),
-    Part::cargo("the exchange", "run --release -q -p exchange -- run --records 20000"),
+    Part::cargo("build", BUILD),
+    Part::cargo("all tests", "test --release --workspace"),
+    Part::built("simulation", "simulation --seeds 500"),
+    Part::built("the exchange", "exchange run --records 20000"),
 ];
 
 /// Rust and a C compiler are enough: components, then the exchange on the embedded broker.
 const DEMO: &[Part] = &[
     Part::step("toolchain", setup::toolchain),
     Part::step("components", guests::build),
+    Part::cargo("build", BUILD),
     Part::step("the exchange", demo::run_exchange),
 ];
 
@@ -44,7 +45,7 @@ const SET_UP: &[Part] = &[
 const LINT: &[Part] = &[
     Part::cargo("format", "fmt --all --check"),
     Part::cargo("lint", "clippy --release --workspace --all-targets -- -D warnings"),
-    Part::cargo("house rules", "test --release -p wasmill-tests --test tidy"),
+    Part::cargo("house rules", "test --release --workspace --test tidy"),
 ];
 
 const VERBS: &[Verb] = &[
@@ -54,11 +55,15 @@ const VERBS: &[Verb] = &[
     Verb { name: "guests", about: "builds the components", parts: &[Part::step("guests", guests::build)] },
     Verb { name: "demo", about: "the exchange, live; KAFKA=host:port for a broker of yours", parts: DEMO },
     Verb { name: "bench", about: "the bars of DESIGN 11", parts: &[Part::missing("bench")] },
-    Verb { name: "sim", about: "the seeded simulation (SEEDS=500)", parts: &[Part::step("simulation", sim::seeds)] },
+    Verb {
+        name: "sim",
+        about: "the seeded simulation (SEEDS=500)",
+        parts: &[Part::cargo("build", BUILD), Part::step("simulation", sim::seeds)],
+    },
     Verb {
         name: "sim-mutants",
         about: "planted faults must be caught",
-        parts: &[Part::step("planted faults", sim::mutants)],
+        parts: &[Part::cargo("build", BUILD), Part::step("planted faults", sim::mutants)],
     },
     Verb { name: "chaos", about: "kill -9 while records flow (ROUNDS=50)", parts: &[Part::missing("chaos")] },
 ];
