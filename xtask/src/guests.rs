@@ -13,7 +13,6 @@ const ASSEMBLER: &str = "guest-assemble";
 
 struct Crate {
     name: String,
-    folder: &'static str,
     is_component: bool,
 }
 
@@ -44,7 +43,7 @@ fn crates() -> anyhow::Result<Vec<Crate>> {
             let Ok(manifest) = fs::read_to_string(entry?.path().join("Cargo.toml")) else { continue };
             let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
             let Some(name) = name else { continue };
-            found.push(Crate { name: name.to_string(), folder, is_component: manifest.contains("\"cdylib\"") });
+            found.push(Crate { name: name.to_string(), is_component: manifest.contains("\"cdylib\"") });
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));

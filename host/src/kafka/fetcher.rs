@@ -77,7 +77,7 @@ const SPARE_BATCHES_MAX: usize = 16;
 
 impl Fetcher {
     pub fn new(properties: &Properties, wake: &Wake) -> Result<Self, ClientError> {
-        let handle = Handle::new(Kind::Consumer, properties, sys::RD_KAFKA_EVENT_ERROR as i32)?;
+        let handle = Handle::new(Kind::Consumer, properties, sys::RD_KAFKA_EVENT_ERROR)?;
         let events = handle.main_queue();
         let messages = vec![ptr::null_mut(); BATCH_RECORDS_MAX];
         Ok(Self {

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// No committed position.
 const NOTHING_COMMITTED: i64 = -1001;
 
+/// A key and a value.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// Topics of a processor.
 #[derive(Clone, Debug)]
 pub(super) struct Topics {
@@ -102,7 +105,7 @@ impl Reader {
         partition: Partition,
         first: Offset,
         end: Offset,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, ClientError> {
+    ) -> Result<Option<Pair>, ClientError> {
         let mut list = List::new();
         list.add(topic, partition.0, first.0);
         // SAFETY: handle and list are valid through the call.
@@ -116,12 +119,7 @@ impl Reader {
         found
     }
 
-    fn next_record(
-        &self,
-        queue: &Queue,
-        list: &mut List,
-        end: Offset,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, ClientError> {
+    fn next_record(&self, queue: &Queue, list: &mut List, end: Offset) -> Result<Option<Pair>, ClientError> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             // SAFETY: the queue is valid; the message is used before it is destroyed, once.
@@ -144,7 +142,7 @@ impl Reader {
 
 /// # Safety
 /// The message is valid.
-unsafe fn record_of(message: &sys::rd_kafka_message_t) -> Result<(Vec<u8>, Vec<u8>), ClientError> {
+unsafe fn record_of(message: &sys::rd_kafka_message_t) -> Result<Pair, ClientError> {
     check_code(message.err, "first record of a changelog")?;
     let copy = |at: *mut std::ffi::c_void, len: usize| {
         // SAFETY: key and payload have the lengths given beside them.
