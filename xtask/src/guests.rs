@@ -39,7 +39,7 @@ pub fn build() -> anyhow::Result<Done> {
 pub fn unit_tests() -> anyhow::Result<Done> {
     let crates = crates()?;
     let plugins = crates.iter().filter(|found| found.folder == "plugins").map(|found| found.name.as_str());
-    let mut words = vec!["test", "--release"];
+    let mut words = vec!["test", "--release", "--no-fail-fast"];
     for name in ["wasmill", "wasmill-broker", "wasmill-sdk"].into_iter().chain(plugins) {
         words.extend(["-p", name]);
     }
