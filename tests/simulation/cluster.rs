@@ -11,7 +11,7 @@ mod transactions;
 pub use group::{Group, GroupClaim, GroupError, Joined};
 pub use log::{Fate, Log, NewEntry};
 pub use network::Late;
-pub use offsets::{CommittedOffset, OffsetText, OffsetsError, Sender};
+pub use offsets::{OffsetText, OffsetsError, Sender};
 pub use transactions::{Decided, Producer, TxError};
 
 use std::time::Duration;

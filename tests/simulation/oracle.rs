@@ -117,6 +117,3 @@ impl Oracle {
         Ok(())
     }
 }
-
-/// What of one partition a transaction did.
-pub type TaskEffects = Effects;

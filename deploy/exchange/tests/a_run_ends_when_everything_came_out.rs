@@ -30,7 +30,8 @@ impl Cluster for InMemory {
         for message in messages {
             let before = self.services.records.len();
             self.services.send(message.clone());
-            let made = self.services.records[before..].iter().position(|record| Some(record.topic.as_str()) == self.loses);
+            let made =
+                self.services.records[before..].iter().position(|record| Some(record.topic.as_str()) == self.loses);
             if let Some(at) = made {
                 self.services.records.remove(before + at);
                 self.loses = None;

@@ -1,7 +1,7 @@
 //! The committer thread and its transactional producer: one step of the commit protocol at a time, so that anything can
 //! happen between two. Decides unknown outcomes, and when a producer is worn out, with the host's own rules.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wasmill::client::{

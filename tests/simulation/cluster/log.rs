@@ -122,19 +122,6 @@ impl Log {
             e.offset >= clean_to || is_newest && is_needed
         });
     }
-
-    /// Forgets everything from `end` on, as an unclean election does.
-    pub fn truncate(&mut self, end: i64) {
-        self.entries.retain(|e| e.offset < end);
-        self.end = end;
-        self.open.retain(|_, from| *from < end);
-    }
-
-    /// Forgets everything before `first`, as retention does.
-    pub fn drop_before(&mut self, first: i64) {
-        self.entries.retain(|e| e.offset >= first);
-        self.first = first;
-    }
 }
 
 /// The cleaner leaves the active segment alone.

@@ -44,9 +44,4 @@ impl Cluster {
             self.note(|| format!("broker: late {text} -> {answer}"));
         }
     }
-
-    /// The network has healed: nothing is on its way any more.
-    pub fn drop_late(&mut self) {
-        self.late.clear();
-    }
 }

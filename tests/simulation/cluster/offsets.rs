@@ -75,9 +75,4 @@ impl Cluster {
     pub fn has_pending_offset(&self, place: Place) -> bool {
         self.offsets.pending.values().any(|p| p.contains_key(&place))
     }
-
-    /// Removes a committed offset, as its expiry does.
-    pub fn forget_offset(&mut self, place: Place) {
-        self.offsets.committed.remove(&place);
-    }
 }
