@@ -21,7 +21,7 @@ fn state_guest() -> Box<dyn Processor> {
 fn scope_with_things() -> Scope {
     let rows = [("BTC", "8000"), ("ETH", "200"), ("EUR", "1.1")];
     let rows = rows.iter().map(|(key, value)| (key.as_bytes().into(), value.as_bytes().into())).collect();
-    let table = Table { rows, at_end_ms: 1_699_999_999_000 };
+    let table = Table { rows, at_end_ms: 1_699_999_999_000, ..Table::default() };
     Scope { stores: vec![Box::new(MapStore::default())], tables: vec![Arc::new(table)], ..scope() }
 }
 
