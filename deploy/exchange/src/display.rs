@@ -79,7 +79,7 @@ fn line(phase: &str, seconds: f64, sent: u64, progress: &Progress) -> String {
 
 fn block(phase: &str, seconds: f64, sent: u64, progress: &Progress) -> Vec<String> {
     let bar = |part: u64, whole: u64| {
-        let filled = if whole == 0 { 0 } else { (part.min(whole) * 30 / whole) as usize };
+        let filled = (part.min(whole) * 30).checked_div(whole).unwrap_or(0) as usize;
         format!("{}{}", "█".repeat(filled), "·".repeat(30 - filled))
     };
     let Progress { requests, results, poison, dead_letters, frauds_asked, .. } = progress;

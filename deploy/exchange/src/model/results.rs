@@ -36,13 +36,13 @@ pub(super) fn check(topics: &Topics<'_>, report: &mut Report) {
     for request in topics.of(topics::TRANSACTION_REQUEST).iter().filter_map(|record| Request::read(record)) {
         report.counts.requests += 1;
         let name = (request.account, request.guid.clone(), request.record.timestamp_ms);
-        let result = results.waiting.get_mut(&name).and_then(VecDeque::pop_front);
+        let account = accounts.entry(request.account).or_default();
+        let result = results.take(&name, &request, account);
         asked.insert(name);
         let Some((record, body)) = result else {
             report.add(Kind::Lost, request.record, format!("guid {} has no result", request.guid));
             continue;
         };
-        let account = accounts.entry(request.account).or_default();
         if !account.first.contains_key(&request.guid) {
             first(&request, record, &body, account, known.contains(request.account), &rates, report);
             account.first.insert(request.guid, (record, body, request.order));
@@ -69,6 +69,22 @@ impl<'r> Results<'r> {
             }
         }
         Self { waiting }
+    }
+
+    /// The result of a request. Requests of one guid within one millisecond share a name, and their results lie in two
+    /// topics without an order between them: then it is the one that fits, if any does.
+    fn take(&mut self, name: &Name<'r>, request: &Request<'_>, account: &Account<'_>) -> Option<(&'r Record, Value)> {
+        let waiting = self.waiting.get_mut(name)?;
+        let is_duplicate = |body: &Value| body["reason"] == "duplicate";
+        let fits = |(record, body): &(&Record, Value)| match account.first.get(&request.guid) {
+            Some((first, _, order)) if request.order == *order => {
+                record.topic == first.topic && record.value == first.value
+            }
+            Some(_) => is_duplicate(body),
+            None => !record.has_header(topics::REPEATED_HEADER) && !is_duplicate(body),
+        };
+        let index = waiting.iter().position(fits).unwrap_or(0);
+        waiting.remove(index)
     }
 
     fn left_over(&self, asked: &BTreeSet<Name<'_>>, report: &mut Report) {
