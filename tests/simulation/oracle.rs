@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasmill::client::Metadata;
 
 use crate::cluster::{Cluster, Decided, Place, Role};
-use effects::Effects;
 
 /// What went wrong, in words.
 pub type Violation = String;

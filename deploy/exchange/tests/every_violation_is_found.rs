@@ -63,6 +63,9 @@ fn replace(record: &mut Record, from: &str, to: &str) {
     record.value = Some(text.replacen(from, to, 1).into_bytes());
 }
 
+/// Plants a violation.
+type Edit = Box<dyn Fn(&mut Records)>;
+
 #[test]
 fn each_planted_violation_is_found_under_its_name() {
     let clean = clean_run();
@@ -71,7 +74,7 @@ fn each_planted_violation_is_found_under_its_name() {
 
     let (success, failed) = (topics::TRANSACTION_SUCCESS, topics::TRANSACTION_FAILED);
     let same: fn(&mut Record) = |_| {};
-    let cases: Vec<(Kind, &str, Box<dyn Fn(&mut Records)>)> = vec![
+    let cases: Vec<(Kind, &str, Edit)> = vec![
         (Kind::Lost, "a success is gone", remove(success, "DEPOSIT")),
         (Kind::Lost, "a failure is gone", remove(failed, "insufficient-funds")),
         (Kind::Doubled, "a success comes twice", copy(success, "DEPOSIT", same)),

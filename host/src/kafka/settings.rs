@@ -208,6 +208,10 @@ mod tests {
         }
     }
 
+    fn properties(settings: &KafkaSettings) -> AllProperties {
+        settings.properties().unwrap_or_else(|error| panic!("{error}"))
+    }
+
     #[test]
     fn users_may_tune_but_not_break() {
         let refused = settings(&[("isolation.level", "read_uncommitted")]).properties().err();
@@ -216,8 +220,7 @@ mod tests {
             settings(&[("transaction.timeout.ms", "soon")]).properties().err(),
             Some(SettingsError::Timeout("soon".into()))
         );
-        let all =
-            settings(&[("linger.ms", "1"), ("session.timeout.ms", "6000")]).properties().ok().expect("both may be set");
+        let all = properties(&settings(&[("linger.ms", "1"), ("session.timeout.ms", "6000")]));
         assert_eq!(all.producer["linger.ms"], "1");
         assert!(!all.producer.contains_key("session.timeout.ms"));
         assert_eq!(all.member["session.timeout.ms"], "6000");
@@ -229,7 +232,7 @@ mod tests {
     fn co_partitioned_inputs_are_assigned_by_range() {
         let mut two = settings(&[]);
         two.inputs.push("other".into());
-        let all = two.properties().ok().expect("plain settings");
+        let all = properties(&two);
         assert_eq!(all.member["partition.assignment.strategy"], "range");
     }
 }

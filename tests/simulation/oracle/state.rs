@@ -9,6 +9,9 @@ use super::{TaskModel, Violation};
 use crate::cluster::{Cluster, Place, Role};
 use crate::processors::Tally;
 
+/// Keys and values.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
 impl TaskModel {
     pub(super) fn at_rest(&self, cluster: &Cluster) -> Result<(), Violation> {
         let Some(ours) = &self.committed else { return Err("it has never committed".into()) };
@@ -31,7 +34,7 @@ impl TaskModel {
     }
 
     /// What the changelog says, and the newest commit it names.
-    fn fold(&self, cluster: &Cluster, store: usize) -> Result<(BTreeMap<Vec<u8>, Vec<u8>>, u64), Violation> {
+    fn fold(&self, cluster: &Cluster, store: usize) -> Result<(Rows, u64), Violation> {
         let place = Place { topic: cluster.topic(Role::Changelog(store as u16)), partition: self.partition };
         let log = cluster.log(place);
         let (mut folded, mut newest) = (BTreeMap::new(), 0);

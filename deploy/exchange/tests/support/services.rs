@@ -102,9 +102,9 @@ impl Services {
             account.write(name)
         });
         let mut outputs = vec![output(topics::ACCOUNT, record, opened)];
-        if !self.wallets.contains_key(&key) {
+        if let std::collections::btree_map::Entry::Vacant(place) = self.wallets.entry(key) {
             let value = Wallet::default().write(name);
-            self.wallets.insert(key, value.clone());
+            place.insert(value.clone());
             outputs.push(output(topics::WALLET, record, value));
         }
         Ok(outputs)
