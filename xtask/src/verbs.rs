@@ -22,7 +22,7 @@ const TEST: &[Part] = &[
     Part::cargo("format", "fmt --all --check"),
     Part::cargo("lint", "clippy --release --workspace --all-targets -- -D warnings"),
     Part::cargo("build", BUILD),
-    Part::cargo("all tests", "test --release --workspace"),
+    Part::cargo("all tests", "test --release --workspace --no-fail-fast"),
     Part::built("simulation", "simulation --seeds 500"),
     Part::built("the exchange", "exchange run --records 20000"),
 ];
