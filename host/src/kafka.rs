@@ -4,6 +4,8 @@
 
 mod admin;
 mod committer;
+mod control;
+mod cutovers;
 mod feed;
 mod fetcher;
 mod follow;
@@ -18,6 +20,7 @@ mod wake;
 
 pub use admin::{Admin, TopicsError};
 pub use committer::random;
+pub use control::{Appender, ControlReader};
 pub use feed::{Feed, FeedError, Tail, TopicRecord};
 pub use follow::Follow;
 pub use handle::ClientError;
@@ -35,6 +38,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::client::{Client, Commit, Event, Fatal, Fault, Outcome, Snapshot};
 use crate::record::{Batch, Input, Offset, Partition, Position};
 use committer::{Committer, Plan};
+use cutovers::Cutovers;
 use fetcher::{Fetcher, Found, Purpose};
 use handle::{Handle, Kind};
 use locator::{Locator, Reader, Topics};
@@ -83,6 +87,7 @@ impl KafkaClient {
             inputs: settings.inputs.iter().map(name).collect(),
             changelogs: settings.changelogs.iter().map(name).collect(),
         };
+        let cutovers = settings.cutovers.clone().map(|topic| Cutovers::new(topic, settings));
         let reader = Handle::new(Kind::Consumer, &properties.reader, 0).map_err(failed("open a reader"))?;
         let reader = Arc::new(reader);
         let plan = Plan {
@@ -92,6 +97,7 @@ impl KafkaClient {
             outputs: settings.outputs.clone(),
             changelogs: settings.changelogs.clone(),
             dead_letters: settings.dead_letters.clone(),
+            cutovers: cutovers.clone(),
             timeout: properties.transaction_timeout,
         };
         let mut committer = Committer::new(plan, reader.clone());
@@ -101,7 +107,7 @@ impl KafkaClient {
         let membership = Membership::join(&properties.member, &settings.inputs, &instance, &wake)
             .map_err(failed("join the group"))?;
         let uncommitted = membership.handle();
-        let locator = Locator::start(Reader { handle: reader, uncommitted, topics: topics.clone() }, wake.clone())?;
+        let locator = Locator::start(Reader { handle: reader, uncommitted, topics: topics.clone(), cutovers }, wake.clone())?;
         let (commits, wanted) = crossbeam_channel::bounded(1);
         let (done, outcomes) = crossbeam_channel::bounded(1);
         let committer = start_committer(committer, wanted, done, wake.clone())?;

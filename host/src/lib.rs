@@ -3,6 +3,7 @@
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod deployment;
 pub mod kafka;
 pub mod processor;
 pub mod record;

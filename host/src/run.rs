@@ -1,13 +1,21 @@
 //! Builds everything from a topology and holds the order of start and stop. The one place that sees all parts.
 
 mod components;
+mod control;
+mod fleet;
 mod folder;
 mod host;
+mod operator;
+mod published;
+mod ready;
 mod signal;
 mod stores;
 mod tables;
 mod thread;
 
+pub use control::{Overview, Refusal};
+pub use operator::{Deploy, Operator};
+pub use published::Published;
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
 pub use folder::{DataFolder, FolderError};
 pub use host::{Host, RunError};

@@ -306,6 +306,28 @@ impl Task {
         self.retries - 1
     }
 
+    /// Lets another version try the record that was found to be at fault. Whatever it does is dropped.
+    ///
+    /// # Errors
+    /// It fails as well.
+    pub fn attempt(&mut self, processor: &mut dyn Processor, now_ms: i64) -> Result<(), ProcessError> {
+        let segment = self.isolation.front();
+        let batch = self.inbox.head(segment.input).part(segment.from, segment.from + 1);
+        self.scope.now_ms = now_ms;
+        let mark = self.scope.outputs.mark();
+        let tried = processor.process(batch, &mut self.scope);
+        self.scope.outputs.cut_back(mark);
+        self.scope.stores.iter_mut().for_each(|s| s.end_call(false));
+        tried
+    }
+
+    /// Failures of another version count no longer.
+    pub fn forget_suspicions(&mut self) {
+        self.isolation.forget_suspicion();
+        self.ticks.forget_failures();
+        self.retries = 0;
+    }
+
     /// Gives the task up until the group assigns it anew.
     pub fn forsake(&mut self) {
         self.roll_back();

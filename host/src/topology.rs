@@ -8,10 +8,13 @@ mod topics;
 
 pub use manifest::parse;
 pub use problem::{Problem, Problems};
-pub use topics::{CHANGELOG_DELETE_RETENTION_MS, TopicNeed};
+pub use topics::{CHANGELOG_DELETE_RETENTION_MS, ControlTopics, TopicNeed};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// One application, as its manifest describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +87,8 @@ pub enum StoreKind {
     Disk,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ErrorPolicy {
     DeadLetter,
     Retry { times: u32, backoff: Duration },
@@ -99,7 +103,7 @@ pub struct CommitSettings {
 }
 
 /// What one instance may use.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitSettings {
     pub memory_mib: u64,
     /// CPU time of a call, before its records are counted.
@@ -114,7 +118,25 @@ pub struct LimitSettings {
     pub is_timed: bool,
 }
 
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self { memory_mib: 256, call_ms: 1_000, record_us: 1_000, output_mib: 16, log_lines: 1_000, is_timed: true }
+    }
+}
+
 impl Topology {
+    /// A short name for everything in it that all hosts of an application must agree on.
+    pub fn fingerprint(&self) -> String {
+        let shape = |p: &ProcessorSettings| {
+            let ProcessorSettings { name, inputs, outputs, tables, stores, tick_interval, merge_wait, .. } = p;
+            format!("{name} {inputs:?} {outputs:?} {tables:?} {stores:?} {tick_interval:?} {merge_wait:?}")
+        };
+        let topics: Vec<_> = self.topics.iter().map(|(name, t)| (name, t.partitions)).collect();
+        let processors: Vec<String> = self.processors.iter().map(shape).collect();
+        let digest = Sha256::digest(format!("{} {topics:?} {processors:?}", self.application));
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Consumer group of a processor.
     pub fn group(&self, processor: &ProcessorSettings) -> String {
         format!("{}.{}", self.application, processor.name)

@@ -1,6 +1,8 @@
 //! A worker: one thread's loop over one client and the tasks that the group gave it. Turns events into task states,
 //! calls the processor, seals sets and applies their outcomes. Knows nothing of brokers or of where versions come from.
 
+mod adoption;
+mod breaker;
 mod call;
 mod commit;
 mod limits;
@@ -8,6 +10,7 @@ mod membership;
 mod setup;
 mod status;
 
+pub use adoption::{Adoption, Exchange, Retire, Retired};
 pub use setup::{ActiveVersion, Bounds, Command, OnError, OpenStore, Setup};
 pub use status::{Counters, TaskStatus, WorkerStatus};
 
@@ -20,6 +23,8 @@ use crate::clock::Clock;
 use crate::processor::Processor;
 use crate::record::{Input, Partition};
 use crate::task::{State, Task};
+use adoption::{Exchanging, Previous};
+use breaker::Breaker;
 use limits::Limits;
 
 /// Batches that a task may have waiting per input before its partition is left unread: enough to go on while a commit
@@ -57,6 +62,16 @@ pub struct Worker<C: Client> {
     faults_in_a_row: u32,
     /// The host failed while a set was in commit: rewind once its outcome is known.
     is_rewind_due: bool,
+    /// Ordered, and waiting for the filling set to be sealed.
+    adopting: Option<Box<Adoption>>,
+    /// An exchange whose first call has not been made yet.
+    exchanging: Option<Exchanging>,
+    /// Judges failures of the present version, as long as it is kept.
+    previous: Option<Previous>,
+    breaker: Breaker,
+    /// Why the present version may not be called again: it failed where the one before does not.
+    condemned: Option<String>,
+    retire: Option<Retire>,
     counters: Counters,
 }
 
@@ -64,6 +79,10 @@ pub struct Worker<C: Client> {
 #[derive(Debug)]
 struct Flight {
     member: Member,
+    /// The version that made it.
+    revision: u64,
+    /// Input records in it.
+    records: u64,
 }
 
 /// Partitions that the group wants back.
@@ -116,6 +135,12 @@ impl<C: Client> Worker<C> {
             rest_until: now,
             faults_in_a_row: 0,
             is_rewind_due: false,
+            adopting: None,
+            exchanging: None,
+            previous: None,
+            breaker: Breaker::default(),
+            condemned: None,
+            retire: None,
             counters: Counters::default(),
         }
     }
@@ -135,6 +160,8 @@ impl<C: Client> Worker<C> {
         if let Some(end) = self.seal_if_due(is_idle) {
             return Turn::Ended(end);
         }
+        self.adopt_if_ready();
+        self.settle(now);
         self.leave_if_ready();
         self.end_if_stopped()
     }
@@ -147,7 +174,12 @@ impl<C: Client> Worker<C> {
                 self.stopping.get_or_insert(until);
             }
             Command::Pause => self.is_paused = true,
-            Command::Resume => self.is_paused = false,
+            Command::Resume => {
+                self.is_paused = false;
+                self.halted = None;
+                self.breaker.clear();
+            }
+            Command::Adopt(adoption) => self.order_adoption(adoption),
         }
     }
 
@@ -209,7 +241,8 @@ impl<C: Client> Worker<C> {
         }
         let is_sealable = |t: &Task| t.is_dirty() && !self.checking.contains_key(&t.partition());
         if self.flight.is_none() && self.tasks.values().any(is_sealable) {
-            due = due.min(self.last_seal + self.limits.bounds().commit_min_interval);
+            let after = if self.adopting.is_some() { Duration::ZERO } else { self.limits.bounds().commit_min_interval };
+            due = due.min(self.last_seal + after);
         }
         let wakes = self.tasks.values().filter_map(|t| match t.state() {
             State::Suspended { until, .. } => Some(*until),

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
 use super::handle::{ClientError, Handle, Properties};
+use super::cutovers::Cutovers;
 use super::list::List;
 use super::locator::committed;
 use super::member::GroupMetadata;
 use super::producer::{Outgoing, Producer};
+use crate::clock::{Clock, SystemClock};
 use crate::client::{Commit, CommitFault, Fatal, Outcome, TaskCommit, TaskOutcome, Verdict, verdict};
 use crate::record::{Headers, Offset};
 
@@ -25,6 +27,7 @@ pub(super) struct Plan {
     pub outputs: Vec<String>,
     pub changelogs: Vec<String>,
     pub dead_letters: Option<String>,
+    pub cutovers: Option<Cutovers>,
     /// `transaction.timeout.ms`.
     pub timeout: Duration,
 }
@@ -116,6 +119,8 @@ impl Committer {
         let Some(producer) = &mut self.producer else { unreachable!("made before a commit") };
         producer.begin().map_err(Failed::Resolve)?;
         let stores = self.plan.changelogs.len();
+        let cutovers = cutovers(&self.plan, &commit.tasks);
+        write_cutovers(&self.plan, producer, &cutovers, deadline).map_err(Failed::of_write)?;
         for (index, task) in commit.tasks.iter().enumerate() {
             write_task(&self.plan, producer, task, 1 + index * stores, deadline).map_err(Failed::of_write)?;
         }
@@ -199,6 +204,28 @@ impl Failed {
     fn of(error: ClientError) -> Self {
         if error.is_abortable && !error.is_fatal { Self::Abort(error) } else { Self::Resolve(error) }
     }
+}
+
+/// Keys and values of the cutovers in a commit: they stay in place until the flush is over.
+fn cutovers(plan: &Plan, tasks: &[TaskCommit]) -> Vec<(String, String)> {
+    let Some(cutovers) = &plan.cutovers else { return Vec::new() };
+    let now_ms = SystemClock::new().wall_ms();
+    tasks.iter().flat_map(|t| t.cutovers.iter().map(|c| cutovers.record(t, c, now_ms))).collect()
+}
+
+fn write_cutovers(
+    plan: &Plan,
+    producer: &mut Producer,
+    records: &[(String, String)],
+    deadline: Instant,
+) -> Result<(), ClientError> {
+    let Some(cutovers) = &plan.cutovers else { return Ok(()) };
+    let timestamp_ms = SystemClock::new().wall_ms();
+    records.iter().try_for_each(|(key, value)| {
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        let record = Outgoing { key, value, timestamp_ms, headers: Headers::default() };
+        producer.write(&cutovers.topic, &record, deadline)
+    })
 }
 
 fn write_task(

@@ -151,6 +151,23 @@ impl Tail {
     /// # Errors
     /// The topic is not known, or an open transaction keeps its end away for a long while.
     pub fn read_all(&self, topic: &str) -> Result<Vec<TopicRecord>, FeedError> {
+        self.read_from(topic, 0)
+    }
+
+    /// The present high watermark of a partition.
+    ///
+    /// # Errors
+    /// What the broker says of it.
+    pub fn end_of(&self, topic: &str, partition: i32) -> Result<i64, FeedError> {
+        let failed = |error| FeedError::Kafka { doing: "find the end of", topic: topic.to_owned(), error };
+        self.ends.fetch_watermarks(topic, partition, PATIENCE).map(|(_, end)| end).map_err(failed)
+    }
+
+    /// The same from an offset on, in every partition.
+    ///
+    /// # Errors
+    /// The topic is not known, or an open transaction keeps its end away for a long while.
+    pub fn read_from(&self, topic: &str, offset: i64) -> Result<Vec<TopicRecord>, FeedError> {
         let failed = |doing, error| FeedError::Kafka { doing, topic: topic.to_owned(), error };
         let metadata = self.ends.fetch_metadata(Some(topic), PATIENCE).map_err(|e| failed("find", e))?;
         let count = metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len()) as i32;
@@ -159,9 +176,10 @@ impl Tail {
         for partition in 0..count {
             let (first, end) =
                 self.ends.fetch_watermarks(topic, partition, PATIENCE).map_err(|e| failed("find the end of", e))?;
-            if first < end {
+            let from = first.max(offset);
+            if from < end {
                 ends.insert(partition, end);
-                list.add_partition_offset(topic, partition, Offset::Offset(first)).map_err(|e| failed("read", e))?;
+                list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(|e| failed("read", e))?;
             }
         }
         self.consumer.assign(&list).map_err(|e| failed("read", e))?;

@@ -51,6 +51,17 @@ impl Follow {
         Ok(Self { consumer })
     }
 
+    /// The offset that a partition is read on from; 0 while nothing of it was read.
+    ///
+    /// # Errors
+    /// The reader was closed.
+    pub fn position(&self, topic: &str, partition: i32) -> Result<i64, FeedError> {
+        let failed = |error| FeedError::Kafka { doing: "follow", topic: topic.to_owned(), error };
+        let positions = self.consumer.position().map_err(failed)?;
+        let found = positions.find_partition(topic, partition).map(|element| element.offset());
+        Ok(if let Some(Offset::Offset(at)) = found { at } else { 0 })
+    }
+
     /// The records that came since the last call, with their topics; waits at most `wait` for the first.
     ///
     /// # Errors

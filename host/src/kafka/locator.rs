@@ -10,15 +10,19 @@ use crossbeam_channel::{Receiver, Sender};
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
+use super::cutovers::Cutovers;
 use super::handle::{ClientError, Handle, Queue, check_code};
 use super::list::List;
 use super::wake::Wake;
-use crate::client::{Committed, Fault, Located, LocatedChangelog, LocatedInput};
+use crate::client::{Committed, Fault, Located, Metadata, LocatedChangelog, LocatedInput};
 use crate::record::{Input, Offset, Partition};
 
 /// One look at committed positions: an undecided transaction keeps it waiting, and in short slices the answer comes
 /// within one slice of the decision.
 const SLICE_MS: i32 = 200;
+
+/// One look at a topic being scanned: markers at its end are no records, so the end shows only between looks.
+const LOOK_MS: i32 = 10;
 
 /// After this an answer is given up and asked for again by the worker.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,6 +78,7 @@ pub(super) struct Reader {
     /// read_uncommitted, for high watermarks.
     pub uncommitted: Arc<Handle>,
     pub topics: Topics,
+    pub cutovers: Option<Cutovers>,
 }
 
 impl Reader {
@@ -90,7 +95,27 @@ impl Reader {
             let first_record = if first < end { self.first_record(topic, partition, first, end)? } else { None };
             changelogs.push(LocatedChangelog { first, end, first_record });
         }
-        Ok(Located { inputs, changelogs, has_cutover: false })
+        let is_ours = |i: &LocatedInput| i.committed.as_ref().is_some_and(|c| c.metadata.parse::<Metadata>().is_ok());
+        let has_cutover = !inputs.iter().any(is_ours) && self.has_cutover(partition)?;
+        Ok(Located { inputs, changelogs, has_cutover })
+    }
+
+    /// Whether some commit of this task is known although its offsets are not: then they were lost.
+    fn has_cutover(&self, partition: Partition) -> Result<bool, ClientError> {
+        let Some(cutovers) = &self.cutovers else { return Ok(false) };
+        let topic = super::list::name(&cutovers.topic);
+        let (first, end) = self.ends(&topic, Partition(0))?;
+        let inputs = self.topics.inputs.iter();
+        let prefixes: Vec<String> =
+            inputs.map(|input| cutovers.prefix(&input.to_string_lossy(), partition.0)).collect();
+        let mut is_found = false;
+        if first < end {
+            self.scan(&topic, Partition(0), first, end, |(key, value)| {
+                is_found |= !value.is_empty() && prefixes.iter().any(|prefix| key.starts_with(prefix.as_bytes()));
+                !is_found
+            })?;
+        }
+        Ok(is_found)
     }
 
     fn ends(&self, topic: &CString, partition: Partition) -> Result<(Offset, Offset), ClientError> {
@@ -106,6 +131,23 @@ impl Reader {
         first: Offset,
         end: Offset,
     ) -> Result<Option<Pair>, ClientError> {
+        let mut found = None;
+        self.scan(topic, partition, first, end, |pair| {
+            found = Some(pair);
+            false
+        })?;
+        Ok(found)
+    }
+
+    /// Gives the committed records of `first..end` to `take` until it says false.
+    fn scan(
+        &self,
+        topic: &CString,
+        partition: Partition,
+        first: Offset,
+        end: Offset,
+        take: impl FnMut(Pair) -> bool,
+    ) -> Result<(), ClientError> {
         let mut list = List::new();
         list.add(topic, partition.0, first.0);
         // SAFETY: handle and list are valid through the call.
@@ -113,37 +155,46 @@ impl Reader {
         let Some(queue) = Queue::of_partition(&self.handle, topic, partition.0) else {
             return Err(ClientError::of_code(Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "read a changelog"));
         };
-        let found = self.next_record(&queue, &mut list, end);
+        let scanned = self.take_records(&queue, &mut list, end, take);
         // SAFETY: the handle is valid; null ends reading.
         check_code(unsafe { sys::rd_kafka_assign(self.handle.raw(), std::ptr::null()) }, "end reading")?;
-        found
+        scanned
     }
 
-    fn next_record(&self, queue: &Queue, list: &mut List, end: Offset) -> Result<Option<Pair>, ClientError> {
+    fn take_records(
+        &self,
+        queue: &Queue,
+        list: &mut List,
+        end: Offset,
+        mut take: impl FnMut(Pair) -> bool,
+    ) -> Result<(), ClientError> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             // SAFETY: the queue is valid; the message is used before it is destroyed, once.
             unsafe {
-                let message = sys::rd_kafka_consume_queue(queue.raw(), SLICE_MS);
+                let message = sys::rd_kafka_consume_queue(queue.raw(), LOOK_MS);
                 if let Some(found) = message.as_ref() {
                     let record = record_of(found);
                     sys::rd_kafka_message_destroy(message);
-                    return record.map(Some);
+                    if !take(record?) {
+                        return Ok(());
+                    }
+                    continue;
                 }
                 check_code(sys::rd_kafka_position(self.handle.raw(), list.raw()), "position")?;
             }
             if list.elements().first().is_some_and(|e| e.offset >= end.0) {
-                return Ok(None);
+                return Ok(());
             }
         }
-        Err(ClientError::of_code(Code::RD_KAFKA_RESP_ERR__TIMED_OUT, "first record of a changelog"))
+        Err(ClientError::of_code(Code::RD_KAFKA_RESP_ERR__TIMED_OUT, "records of a topic"))
     }
 }
 
 /// # Safety
 /// The message is valid.
 unsafe fn record_of(message: &sys::rd_kafka_message_t) -> Result<Pair, ClientError> {
-    check_code(message.err, "first record of a changelog")?;
+    check_code(message.err, "a record")?;
     let copy = |at: *mut std::ffi::c_void, len: usize| {
         // SAFETY: key and payload have the lengths given beside them.
         if at.is_null() { Vec::new() } else { unsafe { std::slice::from_raw_parts(at.cast::<u8>(), len).to_vec() } }

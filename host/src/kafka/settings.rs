@@ -18,6 +18,8 @@ pub struct KafkaSettings {
     pub outputs: Vec<String>,
     pub changelogs: Vec<String>,
     pub dead_letters: Option<String>,
+    /// Where the first commit of a revision names its first offsets.
+    pub cutovers: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -67,11 +67,27 @@ impl Components {
 
     fn prepare_one(&self, processor: &ProcessorSettings) -> Result<Prepared, (PathBuf, String)> {
         let path = self.base.join(&processor.component);
-        let read = std::fs::read(&path).map_err(|error| (path.clone(), format!("cannot be read: {error}")));
-        let bytes = read?;
+        let bytes = self.read(processor).map_err(|why| (path.clone(), why))?;
+        self.prepare_bytes(processor, &bytes).map_err(|why| (path, why))
+    }
+
+    /// The component file that the manifest names.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, processor: &ProcessorSettings) -> Result<Vec<u8>, String> {
+        let path = self.base.join(&processor.component);
+        std::fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    }
+
+    /// Compiles and checks a component under the limits of a processor.
+    ///
+    /// # Errors
+    /// Everything that keeps it from running here.
+    pub fn prepare_bytes(&self, processor: &ProcessorSettings, bytes: &[u8]) -> Result<Prepared, String> {
         let cache = if processor.limits.is_timed { &self.timed } else { &self.untimed };
-        let compiled = cache.component(&bytes, &limits_of(&processor.limits));
-        let component = compiled.map_err(|error| (path, error.to_string()))?;
+        let compiled = cache.component(bytes, &limits_of(&processor.limits));
+        let component = compiled.map_err(|error| error.to_string())?;
         Ok(Prepared { component, bytes: bytes.len() })
     }
 

@@ -1,5 +1,5 @@
-//! A running host: broker, topics, components, workers, in the order in which they depend on each other; and the stop,
-//! in the opposite order.
+//! A running host: broker, topics, deployments, components, workers, in the order in which they depend on each other;
+//! and the stop, in the opposite order.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use wasmill_broker::{Broker, BrokerConfig};
 
-use super::components::{ComponentProblem, Components, Prepared, tick_interval};
+use super::components::{ComponentProblem, Components};
+use super::control::{Control, Overview, Parts};
+use super::fleet::Fleet;
 use super::folder::{DataFolder, FolderError};
-use super::stores::Stores;
-use super::tables::{TableReaders, TablesError};
-use super::thread::{Ended, WorkerThread};
-use crate::clock::SystemClock;
+use super::operator::Operator;
+use super::published::Published;
+use super::ready::{ComponentFiles, Preparer};
+use super::tables::TablesError;
 use crate::config::{self, Manifest};
-use crate::kafka::{Admin, KafkaClient, KafkaSettings, TopicsError};
-use crate::processor::SharedTable;
-use crate::task::{Start, TaskSetup, VersionName};
-use crate::topology::{CHANGELOG_DELETE_RETENTION_MS, ErrorPolicy, ProcessorSettings, Topology};
-use crate::worker::{ActiveVersion, Bounds, Command, End, OnError, Setup, Worker, WorkerStatus};
+use crate::deployment::Catalog;
+use crate::kafka::{Admin, Appender, ControlReader, FeedError, Tail, TopicsError};
+use crate::topology::{ProcessorSettings, Topology};
+use crate::worker::WorkerStatus;
 
 /// Why a host does not run.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,12 @@ pub enum RunError {
     Components(Vec<ComponentProblem>),
     #[error("{0}")]
     Engine(String),
+    #[error("deployments: {0}")]
+    Control(String),
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    #[error("processor `{processor}` cannot start: {why}")]
+    NotDeployed { processor: String, why: String },
     #[error("state of processor `{processor}`: {why}")]
     State { processor: String, why: String },
     #[error("the system: {0}")]
@@ -51,11 +58,16 @@ impl RunError {
     }
 }
 
+/// How long a processor may take from the start of its host to the start of its workers: the preparation of its version
+/// here and on other hosts.
+const START_MAX: Duration = Duration::from_secs(90);
+
 /// Everything that runs for one manifest in this process.
 pub struct Host {
-    topology: Topology,
-    workers: Vec<WorkerThread>,
-    tables: TableReaders,
+    topology: Arc<Topology>,
+    fleet: Arc<Fleet>,
+    control: Control,
+    operator: Operator,
     bootstrap: String,
     broker: Option<Broker>,
     /// Last: its lock is given up when everything else is gone.
@@ -68,56 +80,80 @@ impl Host {
     /// # Errors
     /// Whatever keeps the whole from running. Nothing is left running then.
     pub fn start(manifest: &Manifest) -> Result<Self, RunError> {
-        let topology = manifest.topology.clone();
+        let topology = Arc::new(manifest.topology.clone());
         let folder = DataFolder::open(&PathBuf::from(&topology.host.data), &topology.host.id)?;
-        let components =
-            Components::open(&manifest.base, &folder.cache(), &config::this_program()?).map_err(RunError::Engine)?;
-        let prepared = components.prepare(&topology).map_err(RunError::Components)?;
+        let program = config::this_program()?;
+        let components = Components::open(&manifest.base, &folder.cache(), &program).map_err(RunError::Engine)?;
+        let components = Arc::new(components);
         let (broker, kafka) = connect(&topology, &folder)?;
         let made = Admin::new(&kafka)?.ensure(&topology.topic_needs())?;
         if !made.is_empty() {
             tracing::info!(topics = made.join(", "), "made topics");
         }
-        let tables = TableReaders::start(&kafka, &topology)?;
+        let fleet = Arc::new(Fleet::new(topology.clone(), kafka.clone(), components.clone(), &folder)?);
+        let control = start_control(&topology, &kafka, &components, &fleet, &folder)?;
+        let operator = Operator::new(topology.clone(), components, &kafka, folder.cache(), &control)?;
         let bootstrap = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
-        let workers = Vec::new();
-        let mut host = Self { topology, workers, tables, bootstrap, broker, _folder: folder };
-        for (i, prepared) in prepared.iter().enumerate() {
-            host.start_processor(i, prepared, &components, &kafka)?;
-        }
+        let host = Self { topology, fleet, control, operator, bootstrap, broker, _folder: folder };
+        host.deploy_first_versions()?;
+        host.await_workers()?;
         Ok(host)
     }
 
-    fn start_processor(
-        &mut self,
-        index: usize,
-        prepared: &Prepared,
-        components: &Components,
-        kafka: &BTreeMap<String, String>,
-    ) -> Result<(), RunError> {
-        let processor = self.topology.processors[index].clone();
-        let tables: Vec<SharedTable> = processor.tables.iter().map(|t| self.tables.table(t)).collect();
-        let stores = Stores::open(&self._folder.state(&processor.name), &processor)
-            .map_err(|why| RunError::State { processor: processor.name.clone(), why })?;
-        for worker in 0..processor.workers {
-            let settings = kafka_settings(&self.topology, &processor, kafka, worker);
-            let version = components.version(&self.topology, &processor, prepared).map_err(RunError::Engine)?;
-            let name = VersionName { revision: 1, number: 1, digest: prepared.component.digest().to_string() };
-            let setup = Setup {
-                task: Arc::new(task_setup(&self.topology, &processor, prepared)),
-                bounds: bounds(&processor),
-                on_error: on_error(&processor.on_error),
-                open_store: stores.opener(),
-                tables: tables.clone(),
-                random: Box::new(crate::kafka::random),
-            };
-            let empty = WorkerStatus::new(name.revision);
-            let make = move || {
-                let client = KafkaClient::connect(&settings).map_err(|e| e.to_string())?;
-                let active = ActiveVersion { name, version: Box::new(version) };
-                Ok(Worker::new(setup, client, Arc::new(SystemClock::new()), active))
-            };
-            self.workers.push(WorkerThread::start(&processor.name, worker, empty, make)?);
+    /// Processors that nothing was ever deployed for begin with the component that the manifest names.
+    fn deploy_first_versions(&self) -> Result<(), RunError> {
+        let overview = self.overview();
+        let catalog = &overview.get().catalog;
+        self.check_other_hosts()?;
+        let is_new = |p: &&ProcessorSettings| catalog.deployment(&p.name).is_none_or(|d| d.active.is_none());
+        let new: Vec<&ProcessorSettings> = self.topology.processors.iter().filter(is_new).collect();
+        self.operator.deploy_first(&new)?;
+        for processor in self.topology.processors.iter().filter(|p| !is_new(p)) {
+            self.warn_of_other_component(processor, catalog);
+        }
+        Ok(())
+    }
+
+    /// Hosts of one application run the same topology, or partitions would be shared out wrongly.
+    fn check_other_hosts(&self) -> Result<(), RunError> {
+        let overview = self.overview().get();
+        let ours = self.topology.fingerprint();
+        let other = overview.hosts.iter().find(|(name, h)| **name != self.topology.host.id && h.topology != ours);
+        let Some((name, _)) = other else { return Ok(()) };
+        let text = format!(
+            "host {name} runs another manifest of application `{}`: stop it, or start it with this manifest too",
+            self.topology.application
+        );
+        Err(RunError::Control(text))
+    }
+
+    fn warn_of_other_component(&self, processor: &ProcessorSettings, catalog: &Catalog) {
+        let Some(version) = catalog.deployment(&processor.name).and_then(|d| d.active_version()) else { return };
+        let named = self.operator.digest_of_file(processor);
+        if named.is_some_and(|digest| digest != version.spec.digest) {
+            let (name, file) = (&processor.name, &processor.component);
+            let version = version.number;
+            tracing::warn!(
+                processor = name,
+                version,
+                file,
+                "another component is deployed than the file of the manifest: `wasmill deploy` takes it"
+            );
+        }
+    }
+
+    /// Waits until every processor has workers, or one of them cannot.
+    fn await_workers(&self) -> Result<(), RunError> {
+        let overview = self.overview();
+        for processor in &self.topology.processors {
+            let name = &processor.name;
+            let is_decided = |o: &Overview| o.adopted.contains_key(name) || failure_to_start(o, name).is_some();
+            let failed = |why: String| RunError::NotDeployed { processor: name.clone(), why };
+            match overview.wait(START_MAX, is_decided) {
+                None => return Err(failed(format!("it was not ready within {} s", START_MAX.as_secs()))),
+                Some(o) if o.adopted.contains_key(name) => {}
+                Some(o) => return Err(failed(failure_to_start(&o, name).unwrap_or_default())),
+            }
         }
         Ok(())
     }
@@ -131,15 +167,24 @@ impl Host {
         &self.bootstrap
     }
 
-    pub fn workers(&self) -> &[WorkerThread] {
-        &self.workers
+    /// What is deployed, where, and how far this host is with it.
+    pub fn overview(&self) -> Arc<Published<Overview>> {
+        self.control.overview()
+    }
+
+    /// Changes of what is deployed.
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// Processor, number and latest status of every worker.
+    pub fn statuses(&self) -> Vec<(String, u16, Arc<WorkerStatus>)> {
+        self.fleet.statuses()
     }
 
     /// The first worker that has ended by itself, as an error.
     pub fn failure(&mut self) -> Option<RunError> {
-        let ended = self.workers.iter_mut().find(|w| w.has_ended())?;
-        let why = ended.join().map_or_else(|| "it had ended before".to_owned(), |e| why(&e));
-        Some(RunError::Worker { processor: ended.processor.clone(), index: ended.index, why })
+        self.fleet.failure()
     }
 
     /// Commits what is filled, leaves the groups' places for a restart, and stops.
@@ -147,35 +192,48 @@ impl Host {
     /// # Errors
     /// The first worker that did not end as asked.
     pub fn stop(mut self) -> Result<(), RunError> {
-        for worker in &self.workers {
-            worker.command(Command::Stop);
-        }
-        let mut failed = None;
-        for worker in &mut self.workers {
-            let Some(ended) = worker.join() else { continue };
-            if !matches!(ended, Ended::Worker(End::Stopped { is_clean: true })) {
-                let (processor, index, why) = (worker.processor.clone(), worker.index, why(&ended));
-                failed.get_or_insert(RunError::Worker { processor, index, why });
-            }
-        }
-        drop(self.tables);
+        self.control.stop();
+        let stopped = self.fleet.stop();
+        drop(self.fleet);
         if let Some(broker) = self.broker.take() {
             broker.stop();
         }
-        failed.map_or(Ok(()), Err)
+        stopped
     }
 }
 
-fn why(ended: &Ended) -> String {
-    match ended {
-        Ended::Worker(End::Stopped { is_clean: true }) => "stopped".into(),
-        Ended::Worker(End::Stopped { is_clean: false }) => {
-            "stopped before its last set was committed; the next start processes it again".into()
-        }
-        Ended::Worker(End::Fatal(fatal)) => fatal.to_string(),
-        Ended::Panicked(text) => format!("a bug of wasmill: {text}"),
-        Ended::NotStarted(text) => text.clone(),
+/// Why a processor will not get workers: its version cannot run here, or its first one was withdrawn.
+fn failure_to_start(overview: &Overview, processor: &str) -> Option<String> {
+    if let Some(why) = overview.refusals.get(processor).or(overview.stuck.as_ref()) {
+        return Some(why.clone());
     }
+    let deployment = overview.catalog.deployment(processor)?;
+    let is_withdrawn = deployment.active.is_none() && deployment.candidate.is_none();
+    is_withdrawn.then(|| deployment.events.last().map(|e| e.text.clone()).unwrap_or_default())
+}
+
+fn start_control(
+    topology: &Arc<Topology>,
+    kafka: &BTreeMap<String, String>,
+    components: &Arc<Components>,
+    fleet: &Arc<Fleet>,
+    folder: &DataFolder,
+) -> Result<Control, RunError> {
+    let topics = topology.control_topics();
+    let read = [topics.deployments.clone(), topics.hosts.clone()];
+    let files =
+        ComponentFiles { folder: folder.cache(), topic: topics.components.clone(), tail: Tail::new(kafka)? };
+    let parts = Parts {
+        host: topology.host.id.clone(),
+        topology: topology.fingerprint(),
+        address: None,
+        topics,
+        reader: ControlReader::open(kafka, &read)?,
+        appender: Appender::new(kafka)?,
+        fleet: fleet.clone(),
+    };
+    let preparer = Preparer { topology: topology.clone(), components: components.clone(), files };
+    Control::start(parts, preparer)
 }
 
 /// The manifest's Kafka, or the embedded broker in the data folder.
@@ -187,54 +245,4 @@ fn connect(topology: &Topology, folder: &DataFolder) -> Result<(Option<Broker>, 
     let address = broker.address().to_string();
     tracing::info!(address, "embedded broker: any Kafka client on this machine can look in");
     Ok((Some(broker), BTreeMap::from([("bootstrap.servers".to_owned(), address)])))
-}
-
-fn kafka_settings(
-    topology: &Topology,
-    processor: &ProcessorSettings,
-    kafka: &BTreeMap<String, String>,
-    worker: u16,
-) -> KafkaSettings {
-    KafkaSettings {
-        user: kafka.clone(),
-        application: topology.application.clone(),
-        processor: processor.name.clone(),
-        host: topology.host.id.clone(),
-        worker,
-        inputs: processor.inputs.iter().map(|i| i.topic.clone()).collect(),
-        outputs: processor.outputs.clone(),
-        changelogs: processor.stores.iter().map(|s| topology.changelog(processor, s)).collect(),
-        dead_letters: Some(topology.dead_letters(processor)),
-    }
-}
-
-fn task_setup(topology: &Topology, processor: &ProcessorSettings, prepared: &Prepared) -> TaskSetup {
-    let starts_at_end = processor.inputs.first().is_some_and(|i| i.starts_at_end);
-    TaskSetup {
-        group: topology.group(processor),
-        inputs: processor.inputs.iter().map(|i| i.topic.clone()).collect(),
-        output_count: processor.outputs.len(),
-        stores: processor.stores.iter().map(|s| s.name.clone()).collect(),
-        start: if starts_at_end { Start::Latest } else { Start::Earliest },
-        merge_wait: processor.merge_wait,
-        tick_interval: tick_interval(processor, prepared),
-        checkpoint_age_ms_max: CHANGELOG_DELETE_RETENTION_MS / 2,
-    }
-}
-
-fn bounds(processor: &ProcessorSettings) -> Bounds {
-    Bounds {
-        commit_interval: Duration::from_millis(processor.commit.interval_ms),
-        commit_records_max: processor.commit.records_max,
-        commit_bytes_max: processor.commit.bytes_max,
-        ..Bounds::default()
-    }
-}
-
-fn on_error(policy: &ErrorPolicy) -> OnError {
-    match policy {
-        ErrorPolicy::DeadLetter => OnError::DeadLetter,
-        ErrorPolicy::Retry { times, backoff } => OnError::Retry { times: *times, backoff: *backoff },
-        ErrorPolicy::Halt => OnError::Halt,
-    }
 }

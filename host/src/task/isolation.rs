@@ -56,6 +56,11 @@ impl Isolation {
         self.suspicion = None;
     }
 
+    /// Failures so far count no longer; the cuts stay.
+    pub fn forget_suspicion(&mut self) {
+        self.suspicion = None;
+    }
+
     /// Starts a run.
     pub fn begin(&mut self, input: Input, from: usize, to: usize) {
         self.input = input;

@@ -12,6 +12,11 @@ impl Task {
         self.must_commit || self.filled_records > 0
     }
 
+    /// Whether the filling set holds anything that a version has made: start offsets are nobody's.
+    pub fn has_effects(&self) -> bool {
+        self.is_dirty() && self.state != State::Genesis
+    }
+
     /// Input records in the filling set.
     pub fn filled_records(&self) -> usize {
         self.filled_records

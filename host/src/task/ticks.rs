@@ -40,6 +40,10 @@ impl Ticks {
 
     /// Effects up to this due time are committed.
     pub fn committed(&mut self, next_ms: i64) {
+        // A set of a version without ticks may still be in commit when one with ticks takes over.
+        if self.interval_ms > 0 && next_ms == 0 {
+            return;
+        }
         self.committed_ms = next_ms;
     }
 
@@ -59,6 +63,10 @@ impl Ticks {
     /// How many more were due since the one that is next.
     fn missed(&self, now_ms: i64) -> i64 {
         (now_ms - self.next_ms) / self.interval_ms
+    }
+
+    pub fn forget_failures(&mut self) {
+        self.failures.clear();
     }
 
     fn advance(&mut self, missed: i64) {
@@ -98,6 +106,29 @@ impl Task {
             }
             Err(ProcessError::Guest(fault)) => Called::Failed { step: self.tick_failed(fault) },
             Err(ProcessError::Host(why)) => Called::HostFault(why),
+        }
+    }
+
+    /// Lets another version try the tick that was found to be at fault. Whatever it does is dropped.
+    ///
+    /// # Errors
+    /// It fails as well.
+    pub fn attempt_tick(&mut self, processor: &mut dyn Processor, now_ms: i64) -> Result<(), ProcessError> {
+        let missed = self.ticks.missed(now_ms);
+        let batch = self.pseudo_batch();
+        let mark = self.scope.outputs.mark();
+        let tried = processor.tick(batch.whole(), missed as u64, &mut self.scope);
+        self.scope.outputs.cut_back(mark);
+        self.scope.stores.iter_mut().for_each(|s| s.end_call(false));
+        tried
+    }
+
+    /// Another version wants ticks at another interval, or none.
+    pub fn set_ticks(&mut self, interval: Option<Duration>, now_ms: i64) {
+        let committed_ms = self.committed.metadata.next_tick_ms;
+        self.ticks = Ticks::new(interval);
+        if matches!(self.state, State::Running | State::Suspended { .. } | State::Restoring { .. } | State::Genesis) {
+            self.ticks.resume(committed_ms, now_ms);
         }
     }
 

@@ -179,14 +179,7 @@ fn read_commit(section: Option<Section<'_, '_>>) -> CommitSettings {
 }
 
 fn read_limits(section: Option<Section<'_, '_>>) -> LimitSettings {
-    let default = LimitSettings {
-        memory_mib: 256,
-        call_ms: 1_000,
-        record_us: 1_000,
-        output_mib: 16,
-        log_lines: 1_000,
-        is_timed: true,
-    };
+    let default = LimitSettings::default();
     let Some(section) = section else { return default };
     let limits = LimitSettings {
         memory_mib: section.number("memory-mib", 1..4097, default.memory_mib),

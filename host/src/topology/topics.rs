@@ -13,6 +13,19 @@ pub struct TopicNeed {
     pub settings: BTreeMap<String, String>,
 }
 
+/// Names of the topics by which the hosts of an application agree. All have one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlTopics {
+    /// The log whose fold is what is deployed.
+    pub deployments: String,
+    /// Component files, in chunks.
+    pub components: String,
+    /// What each host tells of itself.
+    pub hosts: String,
+    /// From which offset on each revision owns the records.
+    pub cutovers: String,
+}
+
 /// Tombstones of changelogs are kept this long, so that a host that was away for half of it can still trust its
 /// checkpoint.
 pub const CHANGELOG_DELETE_RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -44,7 +57,34 @@ impl Topology {
                 BTreeMap::from([("max.message.bytes".to_owned(), self.dead_letter_bytes(processor).to_string())]);
             needs.push(TopicNeed { name: self.dead_letters(processor), partitions, replication, settings });
         }
+        needs.extend(self.control_needs());
         needs
+    }
+
+    /// Topics by which hosts agree. The log of deployments is kept for ever; of the others, the newest of each key.
+    fn control_needs(&self) -> impl Iterator<Item = TopicNeed> + use<> {
+        let replication = self.processors.iter().map(|p| self.replication(p)).max().unwrap_or(1);
+        let forever = BTreeMap::from([
+            ("cleanup.policy".to_owned(), "delete".to_owned()),
+            ("retention.ms".to_owned(), "-1".to_owned()),
+            ("retention.bytes".to_owned(), "-1".to_owned()),
+        ]);
+        let newest = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let names = self.control_topics();
+        let topics =
+            [(names.deployments, forever), (names.components, newest.clone()), (names.hosts, newest.clone()), (names.cutovers, newest)];
+        topics.into_iter().map(move |(name, settings)| TopicNeed { name, partitions: 1, replication, settings })
+    }
+
+    /// Names of the topics by which hosts agree.
+    pub fn control_topics(&self) -> ControlTopics {
+        let name = |what: &str| format!("__wasmill_{}_{what}", self.application);
+        ControlTopics {
+            deployments: name("deployments"),
+            components: name("components"),
+            hosts: name("hosts"),
+            cutovers: name("cutovers"),
+        }
     }
 
     fn replication(&self, processor: &super::ProcessorSettings) -> i32 {
@@ -80,7 +120,9 @@ inputs = ["in"]
 "#;
         let needs = super::super::parse("m", source).expect("no problems").topic_needs();
         let names: Vec<_> = needs.iter().map(|n| (n.name.as_str(), n.partitions, n.replication)).collect();
-        assert_eq!(names, [("in", 3, 2), ("a.p.s.changelog", 3, 2), ("a.p.dlq", 3, 2)]);
+        assert_eq!(names[..3], [("in", 3, 2), ("a.p.s.changelog", 3, 2), ("a.p.dlq", 3, 2)]);
+        let control = ["deployments", "components", "hosts", "cutovers"].map(|n| format!("__wasmill_a_{n}"));
+        assert!(names[3..].iter().map(|(name, ..)| *name).eq(control.iter().map(String::as_str)));
         assert_eq!(needs[1].settings["cleanup.policy"], "compact");
         assert_eq!(needs[2].settings["max.message.bytes"], "66536");
     }

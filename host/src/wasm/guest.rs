@@ -1,11 +1,11 @@
 //! What a component's instance can reach during a call: the data of its wasmtime store.
 
+use crate::clock::thread_cpu;
 use crate::processor::Scope;
 
 use super::capture::Capture;
 use super::fault::Stop;
 use super::limits::{Limits, Meter};
-use super::system::thread_cpu_ns;
 use super::wasi::Wasi;
 
 pub(super) struct Guest {
@@ -50,7 +50,7 @@ impl Deadline {
 
     /// Called on each tick that finds the component running.
     pub(super) fn look(&mut self) -> Result<(), Stop> {
-        let now_ns = thread_cpu_ns();
+        let now_ns = thread_cpu().as_nanos() as u64;
         let began_ns = *self.first_look_ns.get_or_insert(now_ns);
         if now_ns - began_ns > self.budget_ns {
             return Err(Stop::Timeout { limit_ms: self.budget_ns / 1_000_000 });

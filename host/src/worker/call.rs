@@ -22,6 +22,7 @@ impl<C: Client> Worker<C> {
         self.stopping.is_none()
             && !self.is_paused
             && self.halted.is_none()
+            && self.condemned.is_none()
             && now >= self.rest_until
             && (self.flight.is_none() || self.setup.bounds.overlap)
             && !self.is_full()
@@ -53,7 +54,8 @@ impl<C: Client> Worker<C> {
         let (client, now_ms) = (&self.client, self.clock.wall_ms());
         let tables = newest(&self.setup.tables);
         let Some(task) = self.tasks.get_mut(&partition) else { return false };
-        if !task.may_read(&tables) {
+        let is_behind = task.committed().metadata.revision > self.version.name.revision;
+        if is_behind || !task.may_read(&tables) {
             return false;
         }
         task.is_tick_due(now_ms) || task.is_ready(now, |input| client.end_of(input, partition))
@@ -65,12 +67,15 @@ impl<C: Client> Worker<C> {
         self.called_last = partition;
         let mut instance = match self.take_instance() {
             Ok(instance) => instance,
-            Err(ProcessError::Guest(fault)) => {
-                self.halted = Some(format!("the component does not open: {fault}"));
+            Err(fault @ ProcessError::Guest(_)) => {
+                if !self.refuses_to_open(&fault) {
+                    self.halt(format!("the component does not open: {fault}"));
+                }
                 return;
             }
             Err(ProcessError::Host(why)) => return self.host_fault(why),
         };
+        self.note_exchange();
         let (now_ms, seed) = (self.clock.wall_ms(), self.version.name.revision);
         let client = &self.client;
         let Some(task) = self.tasks.get_mut(&partition) else { return };
@@ -92,6 +97,9 @@ impl<C: Client> Worker<C> {
             Called::HostFault(why) => self.host_fault(why),
             kept => {
                 self.instance = Some(instance);
+                if let Called::Kept { records, .. } = kept {
+                    self.breaker.passed(records as u64, now);
+                }
                 self.kept(partition, kept);
             }
         }
@@ -123,6 +131,9 @@ impl<C: Client> Worker<C> {
     fn failed(&mut self, partition: Partition, step: Step) {
         self.counters.guest_faults += 1;
         let Step::Convicted(verdict) = step else { return };
+        if self.is_on_probation() && self.passes_before(partition) {
+            return self.condemn(partition, &verdict);
+        }
         let on_error = self.setup.on_error.clone();
         match on_error {
             OnError::DeadLetter => self.bury(partition, &verdict),
@@ -130,13 +141,16 @@ impl<C: Client> Worker<C> {
             OnError::Halt => {
                 let why = format!("partition {partition}: {}", verdict.fault);
                 self.counters.note_fault(why.clone());
-                self.halted = Some(why);
+                self.halt(why);
             }
         }
     }
 
     fn tick_convicted(&mut self, partition: Partition, verdict: &Verdict) {
         self.counters.guest_faults += 1;
+        if self.is_on_probation() && self.ticks_before(partition) {
+            return self.condemn(partition, verdict);
+        }
         let now_ms = self.clock.wall_ms();
         let Some(task) = self.tasks.get_mut(&partition) else { return };
         match &self.setup.on_error {
@@ -148,7 +162,7 @@ impl<C: Client> Worker<C> {
                 }
             }
             OnError::Halt => {
-                self.halted = Some(format!("tick of partition {partition}: {}", verdict.fault));
+                self.halt(format!("tick of partition {partition}: {}", verdict.fault));
                 return;
             }
             OnError::DeadLetter => {}
@@ -158,10 +172,29 @@ impl<C: Client> Worker<C> {
     }
 
     fn bury(&mut self, partition: Partition, verdict: &Verdict) {
+        let now = self.clock.monotonic();
+        if self.breaker.failed(now) {
+            return self.break_off(partition, verdict);
+        }
         let Some(task) = self.tasks.get_mut(&partition) else { return };
         let called = task.bury(verdict, &self.version.name);
         self.counters.dead_letters += 1;
         self.kept(partition, called);
+    }
+
+    /// Too many of the latest records failed: the version's fault if the one before passes this record, else the data's.
+    fn break_off(&mut self, partition: Partition, verdict: &Verdict) {
+        if self.passes_before(partition) {
+            return self.condemn(partition, verdict);
+        }
+        let (failures, records) = self.breaker.counts();
+        let why = format!(
+            "{failures} of the last {records} records failed, the latest in partition {partition}: {}. No version before \
+             this one passes it: look at the input, then resume",
+            verdict.fault
+        );
+        self.counters.note_fault(why.clone());
+        self.halt(why);
     }
 
     fn retry(&mut self, partition: Partition, verdict: &Verdict, times: u32, backoff: Duration) {
@@ -180,7 +213,7 @@ impl<C: Client> Worker<C> {
         self.counters.note_fault(why.clone());
         self.rest();
         if self.faults_in_a_row >= HOST_FAULTS_MAX {
-            self.halted = Some(why);
+            self.halt(why);
         }
         if self.flight.is_none() {
             self.rewind_all();
@@ -188,6 +221,14 @@ impl<C: Client> Worker<C> {
             // The set in commit is complete and sound; what is being filled goes when its outcome is known.
             self.is_rewind_due = true;
         }
+    }
+
+    /// Nothing is called until an operator resumes.
+    pub(super) fn halt(&mut self, why: String) {
+        tracing::error!(fault = %why, "the processor halts");
+        self.counters.halts += 1;
+        self.counters.last_fault = Some(why.clone());
+        self.halted = Some(why);
     }
 
     /// No call for a while: longer with each failure in a row.

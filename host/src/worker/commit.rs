@@ -21,7 +21,7 @@ impl<C: Client> Worker<C> {
         if !self.tasks.values().any(Task::is_dirty) {
             return false;
         }
-        if self.stopping.is_some() || self.leaving.as_ref().is_some_and(|l| !l.is_sealed) || self.is_full() {
+        if self.stopping.is_some() || self.leaving.as_ref().is_some_and(|l| !l.is_sealed) || self.is_full() || self.adopting.is_some() {
             return true;
         }
         let now = self.clock.monotonic();
@@ -35,10 +35,12 @@ impl<C: Client> Worker<C> {
 
     fn seal(&mut self, snapshot: Snapshot) {
         let chosen = self.tasks_to_seal(&snapshot.member);
+        let mut records = 0;
         let mut tasks = Vec::with_capacity(chosen.len());
         for partition in chosen {
             let identity = (self.setup.random)();
             let Some(task) = self.tasks.get_mut(&partition) else { continue };
+            records += task.filled_records() as u64;
             match task.seal(&self.version.name, identity) {
                 Ok(commit) => tasks.push(commit),
                 Err(error) => {
@@ -55,7 +57,7 @@ impl<C: Client> Worker<C> {
         }
         self.last_seal = self.clock.monotonic();
         self.set_began = self.tasks.values().any(Task::is_dirty).then_some(self.last_seal);
-        self.flight = Some(Flight { member: snapshot.member.clone() });
+        self.flight = Some(Flight { member: snapshot.member.clone(), revision: self.version.name.revision, records });
         self.client.start_commit(Commit { snapshot, tasks });
     }
 
@@ -101,6 +103,7 @@ impl<C: Client> Worker<C> {
         }
         if is_committed {
             self.counters.commits += 1;
+            self.note_committed(flight.revision, flight.records);
             self.limits.recover();
             self.faults_in_a_row = 0;
         } else {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Adoption;
 use crate::processor::{SharedTable, Version};
 use crate::record::Partition;
 use crate::store::{Store, StoreError};
@@ -79,11 +80,13 @@ pub struct ActiveVersion {
 }
 
 /// Orders from the control side.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Commit what is filled, then end.
     Stop,
     /// Keep the place in the group, call nothing.
     Pause,
+    /// Go on after a pause or a halt.
     Resume,
+    /// Take over another version as soon as nothing of the present one is left unsealed.
+    Adopt(Box<Adoption>),
 }

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::record::{Offset, Partition};
 
-use super::Worker;
+use super::{Exchange, Worker};
 
 /// Sums since the worker began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,11 @@ pub struct Counters {
     pub commits_failed: u64,
     pub guest_faults: u64,
     pub host_faults: u64,
+    /// Times that nothing was called any more before an operator would look.
+    pub halts: u64,
+    pub adoptions: u64,
+    /// What the latest adoption cost.
+    pub last_exchange: Exchange,
     /// The latest trouble, in words.
     pub last_fault: Option<String>,
 }
@@ -30,18 +35,24 @@ pub struct TaskStatus {
     pub sequence: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerStatus {
     pub revision: u64,
     pub tasks: Vec<TaskStatus>,
     pub halted: Option<String>,
+    /// Why the present version was found to be at fault. The worker waits for another.
+    pub condemned: Option<String>,
+    /// Whether failures of the present version are still tried under the one before.
+    pub is_on_probation: bool,
+    /// A task was last committed under this newer revision, and waits until it is adopted here.
+    pub waits_for: Option<u64>,
     pub counters: Counters,
 }
 
 impl WorkerStatus {
     /// Of a worker that has told nothing yet.
     pub fn new(revision: u64) -> Self {
-        Self { revision, tasks: Vec::new(), halted: None, counters: Counters::default() }
+        Self { revision, tasks: Vec::new(), ..Self::default() }
     }
 }
 
@@ -64,8 +75,17 @@ impl<C: Client> Worker<C> {
             revision: self.version.name.revision,
             tasks: self.tasks.values().map(task).collect(),
             halted: self.halted.clone(),
+            condemned: self.condemned.clone(),
+            is_on_probation: self.is_on_probation(),
+            waits_for: self.waits_for(),
             counters: self.counters.clone(),
         }
+    }
+
+    /// The newest revision under which a task of ours was committed, where that is not adopted here yet.
+    fn waits_for(&self) -> Option<u64> {
+        let newest = self.tasks.values().map(|t| t.committed().metadata.revision).max()?;
+        (newest > self.version.name.revision).then_some(newest)
     }
 
     pub fn counters(&self) -> &Counters {

@@ -155,9 +155,10 @@ impl World {
             self.stats.ghosts += 1;
             self.hosts[host].replace(self.time.now() + time);
         } else if is_chosen(faults.standstill) {
-            let command = if self.random.chance(400) { Command::Pause } else { Command::Resume };
-            self.note(|| format!("world: host {host}: {command:?}"));
-            self.hosts[host].seats.iter_mut().flatten().for_each(|seat| seat.worker.command(command.clone()));
+            let is_pause = self.random.chance(400);
+            self.note(|| format!("world: host {host}: {}", if is_pause { "pause" } else { "resume" }));
+            let command = || if is_pause { Command::Pause } else { Command::Resume };
+            self.hosts[host].seats.iter_mut().flatten().for_each(|seat| seat.worker.command(command()));
         } else if is_chosen(faults.kick) {
             self.kick();
         } else if is_chosen(faults.rebalance) {

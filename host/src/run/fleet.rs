@@ -1,0 +1,230 @@
+//! The workers of a host: started with the first version of their processor, handed every later one, watched and stopped.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::components::{Components, tick_interval};
+use super::folder::DataFolder;
+use super::host::RunError;
+use super::ready::Ready;
+use super::stores::Stores;
+use super::tables::TableReaders;
+use super::thread::{Ended, WorkerThread};
+use crate::clock::SystemClock;
+use crate::deployment::Active;
+use crate::kafka::{KafkaClient, KafkaSettings};
+use crate::processor::SharedTable;
+use crate::task::{Start, TaskSetup, VersionName};
+use crate::topology::{CHANGELOG_DELETE_RETENTION_MS, ErrorPolicy, ProcessorSettings, Topology};
+use crate::worker::{
+    ActiveVersion, Adoption, Bounds, Command, End, OnError, Retired, Setup, Worker, WorkerStatus,
+};
+
+/// All workers of a host, and what they are made from.
+pub(super) struct Fleet {
+    topology: Arc<Topology>,
+    kafka: BTreeMap<String, String>,
+    components: Arc<Components>,
+    tables: TableReaders,
+    /// Where each processor keeps its stores.
+    stores: BTreeMap<String, Stores>,
+    workers: Mutex<Vec<WorkerThread>>,
+    /// A thread that drops what workers have replaced.
+    reaper: crossbeam_channel::Sender<Retired>,
+}
+
+impl Fleet {
+    /// # Errors
+    /// State on disk or a table cannot be used.
+    pub fn new(
+        topology: Arc<Topology>,
+        kafka: BTreeMap<String, String>,
+        components: Arc<Components>,
+        folder: &DataFolder,
+    ) -> Result<Self, RunError> {
+        let tables = TableReaders::start(&kafka, &topology)?;
+        let stores = |p: &ProcessorSettings| {
+            let opened = Stores::open(&folder.state(&p.name), p);
+            opened.map(|s| (p.name.clone(), s)).map_err(|why| RunError::State { processor: p.name.clone(), why })
+        };
+        let stores = topology.processors.iter().map(stores).collect::<Result<_, _>>()?;
+        Ok(Self { topology, kafka, components, tables, stores, workers: Mutex::default(), reaper: start_reaper()? })
+    }
+
+    /// Has every worker of a processor run this version: starts them, or orders its adoption.
+    ///
+    /// # Errors
+    /// The version cannot be made for a worker, or the machine gives no thread.
+    pub fn adopt(&self, ready: &Ready, active: &Active) -> Result<(), RunError> {
+        let processor = &ready.processor;
+        let name = VersionName { revision: active.revision, number: ready.number, digest: ready.digest().to_string() };
+        for index in 0..processor.workers {
+            let tables = self.tables_of(processor);
+            let made = ready.instance(&self.topology, &self.components, &tables).map_err(RunError::Engine)?;
+            let (version, instance) = made;
+            let reaper = self.reaper.clone();
+            let adoption = Box::new(Adoption {
+                active: ActiveVersion { name: name.clone(), version: Box::new(version) },
+                instance,
+                on_error: on_error(&processor.on_error),
+                tick_interval: tick_interval(processor, &ready.prepared),
+                may_return: active.may_return,
+                has_probation: active.has_probation,
+                // Without the reaper this thread drops it: late, but not wrong.
+                retire: Box::new(move |retired| drop(reaper.send(retired))),
+            });
+            let mut workers = self.lock();
+            match workers.iter().find(|w| w.processor == processor.name && w.index == index && !w.has_ended()) {
+                Some(worker) => drop(worker.command(Command::Adopt(adoption))),
+                None => workers.push(self.start(processor, index, tables, *adoption)?),
+            }
+        }
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        processor: &ProcessorSettings,
+        index: u16,
+        tables: Vec<SharedTable>,
+        first: Adoption,
+    ) -> Result<WorkerThread, RunError> {
+        let settings = kafka_settings(&self.topology, processor, &self.kafka, index);
+        let setup = Setup {
+            task: Arc::new(task_setup(&self.topology, processor, first.tick_interval)),
+            bounds: bounds(processor),
+            on_error: first.on_error,
+            open_store: self.stores[&processor.name].opener(),
+            tables,
+            random: Box::new(crate::kafka::random),
+        };
+        let active = first.active;
+        let empty = WorkerStatus::new(active.name.revision);
+        let make = move || {
+            let client = KafkaClient::connect(&settings).map_err(|e| e.to_string())?;
+            Ok(Worker::new(setup, client, Arc::new(SystemClock::new()), active))
+        };
+        Ok(WorkerThread::start(&processor.name, index, empty, make)?)
+    }
+
+    /// Stops or goes on calling.
+    pub fn run(&self, processor: &str, is_running: bool) {
+        for worker in self.lock().iter().filter(|w| w.processor == processor) {
+            worker.command(if is_running { Command::Resume } else { Command::Pause });
+        }
+    }
+
+    /// Processor, number and latest status of every worker.
+    pub fn statuses(&self) -> Vec<(String, u16, Arc<WorkerStatus>)> {
+        self.lock().iter().map(|w| (w.processor.clone(), w.index, w.status())).collect()
+    }
+
+    /// The first worker that has ended by itself, as an error.
+    pub fn failure(&self) -> Option<RunError> {
+        let mut workers = self.lock();
+        let ended = workers.iter_mut().find(|w| w.has_ended())?;
+        let why = ended.join().map_or_else(|| "it had ended before".to_owned(), |e| why(&e));
+        Some(RunError::Worker { processor: ended.processor.clone(), index: ended.index, why })
+    }
+
+    /// Has all workers commit what is filled and end.
+    ///
+    /// # Errors
+    /// The first worker that did not end as asked.
+    pub fn stop(&self) -> Result<(), RunError> {
+        let mut workers = self.lock();
+        for worker in workers.iter() {
+            worker.command(Command::Stop);
+        }
+        let mut failed = None;
+        for worker in workers.iter_mut() {
+            let Some(ended) = worker.join() else { continue };
+            if !matches!(ended, Ended::Worker(End::Stopped { is_clean: true })) {
+                let (processor, index, why) = (worker.processor.clone(), worker.index, why(&ended));
+                failed.get_or_insert(RunError::Worker { processor, index, why });
+            }
+        }
+        workers.clear();
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn tables_of(&self, processor: &ProcessorSettings) -> Vec<SharedTable> {
+        processor.tables.iter().map(|t| self.tables.table(t)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<WorkerThread>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that ends with the last sender.
+fn start_reaper() -> std::io::Result<crossbeam_channel::Sender<Box<dyn Any + Send>>> {
+    let (send, retired) = crossbeam_channel::unbounded::<Retired>();
+    std::thread::Builder::new().name("reaper".into()).spawn(move || retired.iter().for_each(drop))?;
+    Ok(send)
+}
+
+fn why(ended: &Ended) -> String {
+    match ended {
+        Ended::Worker(End::Stopped { is_clean: true }) => "stopped".into(),
+        Ended::Worker(End::Stopped { is_clean: false }) => {
+            "stopped before its last set was committed; the next start processes it again".into()
+        }
+        Ended::Worker(End::Fatal(fatal)) => fatal.to_string(),
+        Ended::Panicked(text) => format!("a bug of wasmill: {text}"),
+        Ended::NotStarted(text) => text.clone(),
+    }
+}
+
+fn kafka_settings(
+    topology: &Topology,
+    processor: &ProcessorSettings,
+    kafka: &BTreeMap<String, String>,
+    worker: u16,
+) -> KafkaSettings {
+    KafkaSettings {
+        user: kafka.clone(),
+        application: topology.application.clone(),
+        processor: processor.name.clone(),
+        host: topology.host.id.clone(),
+        worker,
+        inputs: processor.inputs.iter().map(|i| i.topic.clone()).collect(),
+        outputs: processor.outputs.clone(),
+        changelogs: processor.stores.iter().map(|s| topology.changelog(processor, s)).collect(),
+        dead_letters: Some(topology.dead_letters(processor)),
+        cutovers: Some(topology.control_topics().cutovers),
+    }
+}
+
+fn task_setup(topology: &Topology, processor: &ProcessorSettings, tick_interval: Option<Duration>) -> TaskSetup {
+    let starts_at_end = processor.inputs.first().is_some_and(|i| i.starts_at_end);
+    TaskSetup {
+        group: topology.group(processor),
+        inputs: processor.inputs.iter().map(|i| i.topic.clone()).collect(),
+        output_count: processor.outputs.len(),
+        stores: processor.stores.iter().map(|s| s.name.clone()).collect(),
+        start: if starts_at_end { Start::Latest } else { Start::Earliest },
+        merge_wait: processor.merge_wait,
+        tick_interval,
+        checkpoint_age_ms_max: CHANGELOG_DELETE_RETENTION_MS / 2,
+    }
+}
+
+fn bounds(processor: &ProcessorSettings) -> Bounds {
+    Bounds {
+        commit_interval: Duration::from_millis(processor.commit.interval_ms),
+        commit_records_max: processor.commit.records_max,
+        commit_bytes_max: processor.commit.bytes_max,
+        ..Bounds::default()
+    }
+}
+
+fn on_error(policy: &ErrorPolicy) -> OnError {
+    match policy {
+        ErrorPolicy::DeadLetter => OnError::DeadLetter,
+        ErrorPolicy::Retry { times, backoff } => OnError::Retry { times: *times, backoff: *backoff },
+        ErrorPolicy::Halt => OnError::Halt,
+    }
+}

@@ -1,0 +1,222 @@
+//! What an operator may change of a running application: new versions, rollbacks, pauses. Checks first, then asks the
+//! control thread for the change, and tells what became of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use super::components::{ComponentProblem, Components};
+use super::control::{Control, Overview, Refusal, Request, ask};
+use super::host::RunError;
+use super::published::Published;
+use super::ready::keep;
+use crate::deployment::{Change, Deployment, VersionSpec, chunks};
+use crate::kafka::{Appender, FeedError, Tail};
+use crate::topology::{ErrorPolicy, LimitSettings, ProcessorSettings, Topology};
+use crate::wasm::Digest;
+
+/// How long all hosts together may take to prepare a version, with some room: they give up by themselves before.
+const ROLLOUT_MAX: Duration = Duration::from_secs(75);
+
+/// A new version, as it is asked for. What is left out stays as it is in the active version.
+#[derive(Clone, Debug, Default)]
+pub struct Deploy {
+    /// The component's file; the active version's if there is none.
+    pub component: Option<Vec<u8>>,
+    pub settings: Option<serde_json::Value>,
+    pub limits: Option<LimitSettings>,
+    pub on_error: Option<ErrorPolicy>,
+    pub note: String,
+    pub state_format: Option<String>,
+    /// The revision that the change is based on; the current one if none is given.
+    pub base: Option<u64>,
+}
+
+/// Changes deployments. Cheap to clone; used from any thread.
+#[derive(Clone)]
+pub struct Operator {
+    topology: Arc<Topology>,
+    components: Arc<Components>,
+    kafka: BTreeMap<String, String>,
+    /// Where component files are kept.
+    cache: PathBuf,
+    requests: Sender<Request>,
+    overview: Arc<Published<Overview>>,
+}
+
+impl Operator {
+    /// # Errors
+    /// The broker's settings cannot be used.
+    pub(super) fn new(
+        topology: Arc<Topology>,
+        components: Arc<Components>,
+        kafka: &BTreeMap<String, String>,
+        cache: PathBuf,
+        control: &Control,
+    ) -> Result<Self, RunError> {
+        let (requests, overview) = (control.requests(), control.overview());
+        Ok(Self { topology, components, kafka: kafka.clone(), cache, requests, overview })
+    }
+
+    /// Checks a new version here, hands it to all hosts, and gives the number and revision of the candidate.
+    ///
+    /// # Errors
+    /// It cannot run here, or was based on another revision than the current one.
+    pub fn deploy(&self, processor: &str, deploy: Deploy) -> Result<(u64, u64), Refusal> {
+        let declared = self.declared(processor)?;
+        let active = self.overview.get().catalog.deployment(processor).and_then(Deployment::active_version).cloned();
+        let active = active.map(|v| v.spec);
+        let settings = ProcessorSettings {
+            settings: deploy.settings.or(active.as_ref().map(|v| v.settings.clone())).unwrap_or(declared.settings.clone()),
+            limits: deploy.limits.or(active.as_ref().map(|v| v.limits.clone())).unwrap_or(declared.limits.clone()),
+            on_error: deploy.on_error.or(active.as_ref().map(|v| v.on_error.clone())).unwrap_or(declared.on_error.clone()),
+            ..declared.clone()
+        };
+        let state_format = deploy.state_format.or(active.as_ref().and_then(|v| v.state_format.clone()));
+        let spec = match (&deploy.component, active) {
+            (Some(bytes), _) => {
+                self.components.prepare_bytes(&settings, bytes).map_err(Refusal::Unfit)?;
+                self.upload(bytes)?
+            }
+            (None, Some(active)) => active,
+            (None, None) => return Err(Refusal::Unfit("nothing is deployed yet: a component is needed".into())),
+        };
+        let ProcessorSettings { settings, limits, on_error, .. } = settings;
+        let spec = VersionSpec { settings, limits, on_error, note: deploy.note, state_format, ..spec };
+        let revision = ask(&self.requests, processor, deploy.base, Change::Candidate { spec })?;
+        let is_folded = |o: &Overview| o.catalog.revision(processor) >= revision;
+        let overview = self.overview.wait(ROLLOUT_MAX, is_folded);
+        let deployment = overview.as_ref().and_then(|o| o.catalog.deployment(processor));
+        let number = deployment.map_or(0, Deployment::newest_number);
+        Ok((number, revision))
+    }
+
+    /// Waits until a candidate was promoted or withdrawn; gives the revision of the version's activation.
+    ///
+    /// # Errors
+    /// Why it was withdrawn.
+    pub fn await_rollout(&self, processor: &str, number: u64) -> Result<u64, Refusal> {
+        let is_decided = |o: &Overview| {
+            o.catalog.deployment(processor).is_some_and(|d| d.candidate.is_none_or(|c| c.number != number))
+        };
+        let late = || Refusal::Unavailable(format!("version {number} is still being prepared"));
+        let overview = self.overview.wait(ROLLOUT_MAX, is_decided).ok_or_else(late)?;
+        let Some(deployment) = overview.catalog.deployment(processor) else { return Err(late()) };
+        if let Some(revision) = deployment.activation_of(number) {
+            return Ok(revision);
+        }
+        let event = deployment.events.iter().rev().find(|e| e.text.contains("was withdrawn"));
+        Err(Refusal::Unfit(event.map_or_else(|| "the version was withdrawn".into(), |e| e.text.clone())))
+    }
+
+    /// Makes another version active again; gives the new revision.
+    ///
+    /// # Errors
+    /// There is no such version, or somebody else was faster.
+    pub fn roll_back(&self, processor: &str, to: Option<u64>, why: &str, base: Option<u64>) -> Result<u64, Refusal> {
+        self.declared(processor)?;
+        ask(&self.requests, processor, base, Change::Rollback { to, why: why.to_owned(), is_automatic: false })
+    }
+
+    /// Stops calling a processor on all hosts; its place is kept.
+    ///
+    /// # Errors
+    /// It is paused already, or somebody else was faster.
+    pub fn pause(&self, processor: &str, base: Option<u64>) -> Result<u64, Refusal> {
+        self.declared(processor)?;
+        ask(&self.requests, processor, base, Change::Pause)
+    }
+
+    /// Goes on after a pause or a halt.
+    ///
+    /// # Errors
+    /// It runs already, or somebody else was faster.
+    pub fn resume(&self, processor: &str, base: Option<u64>) -> Result<u64, Refusal> {
+        self.declared(processor)?;
+        ask(&self.requests, processor, base, Change::Resume)
+    }
+
+    /// The first versions of processors, from the files that the manifest names: all of them are checked before any is
+    /// deployed.
+    ///
+    /// # Errors
+    /// Every component that cannot run here; or the broker does not take them.
+    pub(super) fn deploy_first(&self, processors: &[&ProcessorSettings]) -> Result<(), RunError> {
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
+        for processor in processors {
+            let read = self.components.read(processor);
+            match read.and_then(|bytes| self.components.prepare_bytes(processor, &bytes).map(|_| bytes)) {
+                Ok(bytes) => files.push((processor, bytes)),
+                Err(why) => problems.push(ComponentProblem {
+                    processor: processor.name.clone(),
+                    path: self.components.base.join(&processor.component),
+                    why,
+                }),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(RunError::Components(problems));
+        }
+        for (processor, bytes) in files {
+            self.deploy_first_one(processor, &bytes)
+                .map_err(|e| RunError::NotDeployed { processor: processor.name.clone(), why: e.to_string() })?;
+        }
+        Ok(())
+    }
+
+    fn deploy_first_one(&self, processor: &ProcessorSettings, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.overview.get().catalog.deployment(&processor.name).is_some_and(|d| d.candidate.is_some()) {
+            return Ok(());
+        }
+        let ProcessorSettings { settings, limits, on_error, .. } = processor.clone();
+        let note = "first version, from the manifest".to_owned();
+        let spec = VersionSpec { settings, limits, on_error, note, ..self.upload(bytes)? };
+        let base = Some(self.overview.get().catalog.revision(&processor.name));
+        match ask(&self.requests, &processor.name, base, Change::Candidate { spec }) {
+            // Another host was faster with its first version: ours follows.
+            Ok(_) | Err(Refusal::Conflict { .. }) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Digest of the component file that the manifest names, where it can be read.
+    pub(super) fn digest_of_file(&self, processor: &ProcessorSettings) -> Option<String> {
+        self.components.read(processor).ok().map(|bytes| Digest::of(&bytes).to_string())
+    }
+
+    fn declared(&self, processor: &str) -> Result<&ProcessorSettings, Refusal> {
+        let found = self.topology.processors.iter().find(|p| p.name == processor);
+        found.ok_or_else(|| Refusal::UnknownProcessor(processor.to_owned()))
+    }
+
+    /// Puts a component's file where all hosts find it.
+    fn upload(&self, bytes: &[u8]) -> Result<VersionSpec, Refusal> {
+        let digest = Digest::of(bytes).to_string();
+        keep(&self.cache, &digest, bytes).map_err(Refusal::Unavailable)?;
+        let upload = format!("{}-{:016x}", &digest[..16], crate::kafka::random());
+        let offset = self.write_chunks(&upload, bytes).map_err(|e| Refusal::Unavailable(e.to_string()))?;
+        Ok(VersionSpec {
+            digest,
+            bytes: bytes.len() as u64,
+            upload,
+            offset,
+            settings: serde_json::Value::Null,
+            limits: LimitSettings::default(),
+            on_error: ErrorPolicy::DeadLetter,
+            note: String::new(),
+            state_format: None,
+        })
+    }
+
+    fn write_chunks(&self, upload: &str, bytes: &[u8]) -> Result<i64, FeedError> {
+        let topic = self.topology.control_topics().components;
+        let offset = Tail::new(&self.kafka)?.end_of(&topic, 0)?;
+        let parts = chunks(upload, bytes);
+        let records = parts.iter().map(|chunk| (chunk.key.as_bytes(), Some(chunk.bytes.as_slice())));
+        Appender::new(&self.kafka)?.append(&topic, records)?;
+        Ok(offset)
+    }
+}

@@ -1,0 +1,148 @@
+//! A version that is ready to work on this host: its component compiled and linked, its settings in place of the
+//! manifest's.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::deployment::{Uploads, Version, VersionSpec};
+use crate::kafka::Tail;
+use crate::processor::{ProcessError, Processor, Scope, SharedTable, Version as _};
+use crate::record::{BatchBuilder, Input, Partition};
+use crate::store::{MemoryStore, Store};
+use crate::topology::{ProcessorSettings, Topology};
+use crate::wasm::{Digest, WasmVersion};
+
+use super::components::{Components, Prepared};
+
+/// A compiled version with everything that its instances are made with.
+pub(super) struct Ready {
+    pub number: u64,
+    /// The manifest's, with the version's settings, limits and error policy.
+    pub processor: ProcessorSettings,
+    pub prepared: Prepared,
+}
+
+/// Makes versions ready. Used on a thread of its own: compiling takes from a tenth of a second to many.
+pub(super) struct Preparer {
+    pub topology: Arc<Topology>,
+    pub components: Arc<Components>,
+    pub files: ComponentFiles,
+}
+
+impl Preparer {
+    /// Fetches, compiles, links, opens and warms a version.
+    ///
+    /// # Errors
+    /// Everything that keeps it from running here.
+    pub fn prepare(&self, processor: &str, version: &Version) -> Result<Ready, String> {
+        let declared = self.topology.processors.iter().find(|p| p.name == processor);
+        let declared = declared.ok_or_else(|| format!("this host's manifest has no processor `{processor}`"))?;
+        let bytes = self.files.fetch(&version.spec)?;
+        let settings = with_spec(declared, &version.spec);
+        let prepared = self.components.prepare_bytes(&settings, &bytes)?;
+        let ready = Ready { number: version.number, processor: settings, prepared };
+        ready.instance(&self.topology, &self.components, &[])?;
+        Ok(ready)
+    }
+}
+
+impl Ready {
+    pub fn digest(&self) -> Digest {
+        self.prepared.component.digest()
+    }
+
+    /// Makes what one worker runs: linked code, and an instance that was opened and warmed.
+    ///
+    /// # Errors
+    /// The component refuses to open, or fails on a batch without records.
+    pub fn instance(
+        &self,
+        topology: &Topology,
+        components: &Components,
+        tables: &[SharedTable],
+    ) -> Result<(WasmVersion, Box<dyn Processor>), String> {
+        let mut version = components.version(topology, &self.processor, &self.prepared)?;
+        let mut instance = version.instance().map_err(|e| told("the component does not open", &e))?;
+        self.warm(instance.as_mut(), tables).map_err(|e| told("the component fails on a batch without records", &e))?;
+        Ok((version, instance))
+    }
+
+    /// One call without records: code and memory are touched, so that the first real call is as fast as the next. The
+    /// stores it sees are empty, and whatever it writes is dropped.
+    fn warm(&self, instance: &mut dyn Processor, given: &[SharedTable]) -> Result<(), ProcessError> {
+        let stores = self.processor.stores.iter().map(|s| Box::new(MemoryStore::new(s.scans)) as Box<dyn Store>).collect();
+        let tables = self.processor.tables.iter().enumerate();
+        let mut scope = Scope {
+            stores,
+            tables: tables.map(|(i, _)| given.get(i).map(|t| t.load_full()).unwrap_or_default()).collect(),
+            output_count: self.processor.outputs.len(),
+            ..Scope::default()
+        };
+        let batch = BatchBuilder::new(Input(0), Partition(0), None).build();
+        instance.process(batch.whole(), &mut scope)
+    }
+}
+
+fn told(what: &str, error: &ProcessError) -> String {
+    match error {
+        ProcessError::Guest(fault) => format!("{what}: {}", fault.message),
+        ProcessError::Host(why) => format!("{what}: {why}"),
+    }
+}
+
+fn with_spec(declared: &ProcessorSettings, spec: &VersionSpec) -> ProcessorSettings {
+    ProcessorSettings {
+        settings: spec.settings.clone(),
+        limits: spec.limits.clone(),
+        on_error: spec.on_error.clone(),
+        ..declared.clone()
+    }
+}
+
+/// Component files of this application, kept on this machine by digest, or read from the components topic.
+pub(super) struct ComponentFiles {
+    pub folder: PathBuf,
+    pub topic: String,
+    pub tail: Tail,
+}
+
+impl ComponentFiles {
+    /// The bytes of a version's component.
+    ///
+    /// # Errors
+    /// They are neither here nor, whole, in the components topic.
+    pub fn fetch(&self, spec: &VersionSpec) -> Result<Vec<u8>, String> {
+        let path = path(&self.folder, &spec.digest);
+        if let Ok(bytes) = std::fs::read(&path)
+            && Digest::of(&bytes).to_string() == spec.digest
+        {
+            return Ok(bytes);
+        }
+        let records = self.tail.read_from(&self.topic, spec.offset).map_err(|e| format!("the component: {e}"))?;
+        let mut uploads = Uploads::default();
+        for record in &records {
+            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
+            if key.starts_with(&spec.upload) {
+                uploads.take(&key, record.value.as_deref());
+            }
+        }
+        let file = uploads.file(&spec.upload, spec.bytes, &spec.digest);
+        let bytes = file.ok_or_else(|| format!("upload {} is not complete in {}", spec.upload, self.topic))?;
+        keep(&self.folder, &spec.digest, &bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Keeps a component's file on this machine, whole or not at all.
+pub(super) fn keep(folder: &Path, digest: &str, bytes: &[u8]) -> Result<(), String> {
+    let path = path(folder, digest);
+    let fresh = path.with_extension(format!("{}.new", crate::kafka::random()));
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&fresh, bytes))
+        .and_then(|()| std::fs::rename(&fresh, &path));
+    written.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn path(folder: &Path, digest: &str) -> PathBuf {
+    folder.join(format!("{digest}.wasm"))
+}
