@@ -3,14 +3,14 @@
 
 mod catalog;
 mod change;
-mod state;
 mod hosts;
 mod rollout;
+mod state;
 mod upload;
 
 pub use catalog::{Catalog, Folded};
 pub use change::{Change, FORMAT, Intent, IntentError, Version, VersionSpec};
-pub use state::{Active, Candidate, Deployment, Event, Running};
 pub use hosts::{HostRecord, Hosts, Preparation};
 pub use rollout::{Action, Rollout};
+pub use state::{Active, Candidate, Deployment, Event, Running};
 pub use upload::{CHUNK_BYTES, Chunk, Uploads, chunks};

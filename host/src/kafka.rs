@@ -107,7 +107,8 @@ impl KafkaClient {
         let membership = Membership::join(&properties.member, &settings.inputs, &instance, &wake)
             .map_err(failed("join the group"))?;
         let uncommitted = membership.handle();
-        let locator = Locator::start(Reader { handle: reader, uncommitted, topics: topics.clone(), cutovers }, wake.clone())?;
+        let locator =
+            Locator::start(Reader { handle: reader, uncommitted, topics: topics.clone(), cutovers }, wake.clone())?;
         let (commits, wanted) = crossbeam_channel::bounded(1);
         let (done, outcomes) = crossbeam_channel::bounded(1);
         let committer = start_committer(committer, wanted, done, wake.clone())?;

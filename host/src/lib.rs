@@ -1,5 +1,6 @@
 //! wasmill runs WebAssembly components as exactly-once stream processors on Kafka. See `host/ARCHITECTURE.md`.
 
+pub mod api;
 pub mod client;
 pub mod clock;
 pub mod config;

@@ -13,12 +13,12 @@ mod stores;
 mod tables;
 mod thread;
 
-pub use control::{Overview, Refusal};
-pub use operator::{Deploy, Operator};
-pub use published::Published;
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
+pub use control::{Overview, Refusal};
 pub use folder::{DataFolder, FolderError};
 pub use host::{Host, RunError};
+pub use operator::{Deploy, Operator};
+pub use published::Published;
 pub use tables::TablesError;
 pub use thread::{Ended, WorkerThread};
 

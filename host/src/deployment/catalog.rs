@@ -156,7 +156,10 @@ mod tests {
         let mut log = Log::default();
         assert_eq!(log.change(0, candidate("a")), Ok(1));
         assert_eq!(log.change(0, candidate("b")), Err("based on revision 0, but 1 is current".into()));
-        assert_eq!(log.change(1, candidate("b")), Err("version 1 is being prepared: wait for it, or withdraw it".into()));
+        assert_eq!(
+            log.change(1, candidate("b")),
+            Err("version 1 is being prepared: wait for it, or withdraw it".into())
+        );
         assert_eq!(log.change(1, Change::Withdraw { why: "no".into() }), Ok(2));
         assert_eq!(log.change(2, candidate("b")), Ok(3));
         let numbers: Vec<u64> = log.catalog.deployment("p").expect("deployed").versions.keys().copied().collect();

@@ -118,13 +118,7 @@ impl Deployment {
         Ok(format!("version {} was withdrawn: {why}", candidate.number))
     }
 
-    fn roll_back(
-        &mut self,
-        to: Option<u64>,
-        why: &str,
-        is_automatic: bool,
-        revision: u64,
-    ) -> Result<String, String> {
+    fn roll_back(&mut self, to: Option<u64>, why: &str, is_automatic: bool, revision: u64) -> Result<String, String> {
         let active = self.active.ok_or("nothing is deployed yet")?;
         let number = match to {
             Some(number) => number,
@@ -183,9 +177,8 @@ impl Deployment {
     }
 
     fn forget_old_versions(&mut self) {
-        let is_needed = |n: u64| {
-            self.active.is_some_and(|a| a.number == n) || self.candidate.is_some_and(|c| c.number == n)
-        };
+        let is_needed =
+            |n: u64| self.active.is_some_and(|a| a.number == n) || self.candidate.is_some_and(|c| c.number == n);
         let old: Vec<u64> = self.versions.keys().copied().filter(|n| !is_needed(*n)).collect();
         for number in old.iter().take(old.len().saturating_sub(VERSIONS_KEPT)) {
             self.versions.remove(number);

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
-use super::handle::{ClientError, Handle, Properties};
 use super::cutovers::Cutovers;
+use super::handle::{ClientError, Handle, Properties};
 use super::list::List;
 use super::locator::committed;
 use super::member::GroupMetadata;
 use super::producer::{Outgoing, Producer};
-use crate::clock::{Clock, SystemClock};
 use crate::client::{Commit, CommitFault, Fatal, Outcome, TaskCommit, TaskOutcome, Verdict, verdict};
+use crate::clock::{Clock, SystemClock};
 use crate::record::{Headers, Offset};
 
 /// Everything the committer needs to know of the processor.

@@ -44,7 +44,8 @@ impl Appender {
     /// A property that librdkafka does not take.
     pub fn new(properties: &BTreeMap<String, String>) -> Result<Self, FeedError> {
         let mut config = client_config(properties);
-        let pairs = [("enable.idempotence", "true"), ("acks", "all"), ("linger.ms", "0"), ("message.timeout.ms", "20000")];
+        let pairs =
+            [("enable.idempotence", "true"), ("acks", "all"), ("linger.ms", "0"), ("message.timeout.ms", "20000")];
         for (key, value) in pairs {
             config.set(key, value);
         }

@@ -14,7 +14,7 @@ use super::cutovers::Cutovers;
 use super::handle::{ClientError, Handle, Queue, check_code};
 use super::list::List;
 use super::wake::Wake;
-use crate::client::{Committed, Fault, Located, Metadata, LocatedChangelog, LocatedInput};
+use crate::client::{Committed, Fault, Located, LocatedChangelog, LocatedInput, Metadata};
 use crate::record::{Input, Offset, Partition};
 
 /// One look at committed positions: an undecided transaction keeps it waiting, and in short slices the answer comes

@@ -14,9 +14,7 @@ use super::host::RunError;
 use super::published::Published;
 use super::ready::{Preparer, Ready};
 use crate::clock::{Clock, SystemClock};
-use crate::deployment::{
-    Action, Active, Catalog, Change, FORMAT, Folded, HostRecord, Hosts, Intent, Rollout, Version,
-};
+use crate::deployment::{Action, Active, Catalog, Change, FORMAT, Folded, HostRecord, Hosts, Intent, Rollout, Version};
 use crate::kafka::{Appender, ControlReader, FeedError, TopicRecord};
 use crate::topology::ControlTopics;
 
@@ -155,7 +153,8 @@ pub(super) fn ask(
         Err(TrySendError::Full(_)) => return Err(Refusal::Unavailable("too many requests wait: try again".into())),
         Err(TrySendError::Disconnected(_)) => return Err(Refusal::Unavailable("this host is stopping".into())),
     }
-    let late = || Err(Refusal::Unavailable("the broker did not take the change in time: look whether it was made".into()));
+    let late =
+        || Err(Refusal::Unavailable("the broker did not take the change in time: look whether it was made".into()));
     answered.recv_timeout(CATCH_UP_MAX).unwrap_or_else(|_| late())
 }
 

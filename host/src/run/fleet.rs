@@ -18,9 +18,7 @@ use crate::kafka::{KafkaClient, KafkaSettings};
 use crate::processor::SharedTable;
 use crate::task::{Start, TaskSetup, VersionName};
 use crate::topology::{CHANGELOG_DELETE_RETENTION_MS, ErrorPolicy, ProcessorSettings, Topology};
-use crate::worker::{
-    ActiveVersion, Adoption, Bounds, Command, End, OnError, Retired, Setup, Worker, WorkerStatus,
-};
+use crate::worker::{ActiveVersion, Adoption, Bounds, Command, End, OnError, Retired, Setup, Worker, WorkerStatus};
 
 /// All workers of a host, and what they are made from.
 pub(super) struct Fleet {

@@ -221,8 +221,7 @@ fn start_control(
 ) -> Result<Control, RunError> {
     let topics = topology.control_topics();
     let read = [topics.deployments.clone(), topics.hosts.clone()];
-    let files =
-        ComponentFiles { folder: folder.cache(), topic: topics.components.clone(), tail: Tail::new(kafka)? };
+    let files = ComponentFiles { folder: folder.cache(), topic: topics.components.clone(), tail: Tail::new(kafka)? };
     let parts = Parts {
         host: topology.host.id.clone(),
         topology: topology.fingerprint(),

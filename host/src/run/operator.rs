@@ -70,9 +70,15 @@ impl Operator {
         let active = self.overview.get().catalog.deployment(processor).and_then(Deployment::active_version).cloned();
         let active = active.map(|v| v.spec);
         let settings = ProcessorSettings {
-            settings: deploy.settings.or(active.as_ref().map(|v| v.settings.clone())).unwrap_or(declared.settings.clone()),
+            settings: deploy
+                .settings
+                .or(active.as_ref().map(|v| v.settings.clone()))
+                .unwrap_or(declared.settings.clone()),
             limits: deploy.limits.or(active.as_ref().map(|v| v.limits.clone())).unwrap_or(declared.limits.clone()),
-            on_error: deploy.on_error.or(active.as_ref().map(|v| v.on_error.clone())).unwrap_or(declared.on_error.clone()),
+            on_error: deploy
+                .on_error
+                .or(active.as_ref().map(|v| v.on_error.clone()))
+                .unwrap_or(declared.on_error.clone()),
             ..declared.clone()
         };
         let state_format = deploy.state_format.or(active.as_ref().and_then(|v| v.state_format.clone()));

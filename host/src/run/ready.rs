@@ -70,7 +70,8 @@ impl Ready {
     /// One call without records: code and memory are touched, so that the first real call is as fast as the next. The
     /// stores it sees are empty, and whatever it writes is dropped.
     fn warm(&self, instance: &mut dyn Processor, given: &[SharedTable]) -> Result<(), ProcessError> {
-        let stores = self.processor.stores.iter().map(|s| Box::new(MemoryStore::new(s.scans)) as Box<dyn Store>).collect();
+        let stores =
+            self.processor.stores.iter().map(|s| Box::new(MemoryStore::new(s.scans)) as Box<dyn Store>).collect();
         let tables = self.processor.tables.iter().enumerate();
         let mut scope = Scope {
             stores,

@@ -71,8 +71,12 @@ impl Topology {
         ]);
         let newest = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
         let names = self.control_topics();
-        let topics =
-            [(names.deployments, forever), (names.components, newest.clone()), (names.hosts, newest.clone()), (names.cutovers, newest)];
+        let topics = [
+            (names.deployments, forever),
+            (names.components, newest.clone()),
+            (names.hosts, newest.clone()),
+            (names.cutovers, newest),
+        ];
         topics.into_iter().map(move |(name, settings)| TopicNeed { name, partitions: 1, replication, settings })
     }
 

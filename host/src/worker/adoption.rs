@@ -134,7 +134,8 @@ impl<C: Client> Worker<C> {
         let age = now.saturating_sub(previous.adopted);
         let has_served = previous.committed >= PROBATION_RECORDS || previous.committed > 0 && age >= PROBATION;
         previous.is_on_probation &= !has_served;
-        if !previous.is_on_probation && age >= PREVIOUS_KEPT
+        if !previous.is_on_probation
+            && age >= PREVIOUS_KEPT
             && let Some(previous) = self.previous.take()
         {
             self.retire(Box::new(previous.active));

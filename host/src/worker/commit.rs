@@ -21,7 +21,11 @@ impl<C: Client> Worker<C> {
         if !self.tasks.values().any(Task::is_dirty) {
             return false;
         }
-        if self.stopping.is_some() || self.leaving.as_ref().is_some_and(|l| !l.is_sealed) || self.is_full() || self.adopting.is_some() {
+        if self.stopping.is_some()
+            || self.leaving.as_ref().is_some_and(|l| !l.is_sealed)
+            || self.is_full()
+            || self.adopting.is_some()
+        {
             return true;
         }
         let now = self.clock.monotonic();

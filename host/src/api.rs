@@ -1,0 +1,74 @@
+//! The operator's HTTP interface: what runs is read from views, what shall change goes out as orders. No rules of its own,
+//! and no knowledge of workers: whoever starts it hands in a function for each.
+
+mod guard;
+mod health;
+mod metrics;
+mod order;
+mod problem;
+mod processors;
+mod server;
+mod versions;
+mod view;
+
+pub use order::{Answer, Order, Refused};
+pub use problem::Problem;
+pub use server::{ApiError, ApiSettings, Server};
+pub use view::{
+    ApplicationView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView, StoredView, TaskView,
+    VersionView, WorkerView,
+};
+
+use std::sync::Arc;
+
+use axum::Router;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// What the interface is made from.
+#[derive(Clone)]
+pub struct Api {
+    /// What runs now.
+    pub view: Arc<dyn Fn() -> ApplicationView + Send + Sync>,
+    /// Carries out an order; blocks until it is decided.
+    pub order: Arc<dyn Fn(Order) -> Result<Answer, Refused> + Send + Sync>,
+}
+
+/// The head of the OpenAPI document; paths come from the handlers.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "wasmill",
+    description = "Versions, deployments and tasks of an application. Errors are problem details (RFC 9457)."
+))]
+struct Document;
+
+/// All routes, and the document that describes them.
+fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(processors::application))
+        .routes(routes!(processors::list))
+        .routes(routes!(processors::one))
+        .routes(routes!(processors::tasks))
+        .routes(routes!(processors::pause))
+        .routes(routes!(processors::resume))
+        .routes(routes!(processors::stored))
+        .routes(routes!(processors::hosts))
+        .routes(routes!(versions::list, versions::upload))
+        .routes(routes!(versions::deployment, versions::activate))
+        .routes(routes!(versions::roll_back))
+        .routes(routes!(versions::cutovers))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
+        .with_state(api)
+        .split_for_parts();
+    let text = document.to_json().unwrap_or_default();
+    let router = router.route("/v1/openapi.json", axum::routing::get(move || async move {
+        ([("content-type", "application/json")], text.clone())
+    }));
+    (router, document)
+}
+
+#[cfg(test)]
+mod tests;

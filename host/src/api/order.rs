@@ -1,0 +1,52 @@
+//! What the interface asks of the host, and how it is answered: plain data, so that it knows nothing of who does it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::view::{CutoverView, StoredView};
+
+/// Something to be done, or looked up where only a worker knows.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// A new version: a component, settings, or both.
+    Deploy {
+        processor: String,
+        component: Option<Vec<u8>>,
+        settings: Option<serde_json::Value>,
+        note: String,
+        state_format: Option<String>,
+        base: Option<u64>,
+        /// Whether the answer waits until every host has it ready, or one refused.
+        is_awaited: bool,
+    },
+    /// Another kept version becomes active; the one before it if there is no number.
+    RollBack { processor: String, to: Option<u64>, why: String, base: Option<u64> },
+    Pause { processor: String, base: Option<u64> },
+    Resume { processor: String, base: Option<u64> },
+    /// The committed value of a key.
+    Stored { processor: String, store: String, key: Vec<u8> },
+    /// Where revisions took over, newest last.
+    Cutovers { processor: String },
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    Changed { revision: u64, version: Option<u64>, is_active: bool },
+    Stored(StoredView),
+    Cutovers(Vec<CutoverView>),
+}
+
+/// Why an order was not carried out. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refused {
+    /// There is no such thing.
+    Unknown(String),
+    /// Somebody else was faster, or it does not fit the present state.
+    Conflict { current: u64, why: String },
+    /// What was handed in is not acceptable.
+    Unfit(String),
+    /// Not now: the broker or a task is not able to.
+    Unavailable(String),
+}

@@ -1,0 +1,68 @@
+//! Errors as problem details (RFC 9457): a kind, a title, what was wrong and what to do.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::order::Refused;
+
+/// Seconds after which an answer of 503 may be asked for again.
+const RETRY_AFTER: &str = "1";
+
+/// The body of every answer from 400 on.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Kind of problem, for programs: a relative reference.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
+    /// What was wrong, and what to do about it.
+    pub detail: String,
+    /// For conflicts: the revision that a new try must be based on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_revision: Option<u64>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Problem").to_owned();
+        Self { kind: kind.to_owned(), title, status: status.as_u16(), detail: detail.into(), current_revision: None }
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    pub fn unknown(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown", detail)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown(detail) => Self::unknown(detail),
+            Refused::Conflict { current, why } => {
+                let detail = format!("{why}: look at the deployment again, and repeat with If-Match: \"{current}\"");
+                Self { current_revision: Some(current), ..Self::new(StatusCode::CONFLICT, "conflict", detail) }
+            }
+            Refused::Unfit(detail) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit", detail),
+            Refused::Unavailable(detail) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(&self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        }
+        response
+    }
+}

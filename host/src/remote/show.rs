@@ -1,0 +1,101 @@
+//! Answers as text for people: short lines, what matters first.
+
+use serde_json::Value;
+
+use super::RemoteCommand;
+
+pub(super) fn text(command: &RemoteCommand, answer: &Value) -> String {
+    match command {
+        RemoteCommand::Status => status(answer),
+        RemoteCommand::Versions { .. } => lines(answer, version),
+        RemoteCommand::Cutovers { .. } => lines(answer, cutover),
+        RemoteCommand::State { .. } => stored(answer),
+        RemoteCommand::Deploy { processor, .. } | RemoteCommand::Rollback { processor, .. } => {
+            format!("{processor}: version {} is active, revision {}\n", answer["version"], answer["revision"])
+        }
+        RemoteCommand::Pause { processor } => format!("{processor}: paused, revision {}\n", answer["revision"]),
+        RemoteCommand::Resume { processor } => format!("{processor}: running, revision {}\n", answer["revision"]),
+    }
+}
+
+fn lines(answer: &Value, line: fn(&Value) -> String) -> String {
+    let items = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().map(|item| line(item) + "\n").collect()
+}
+
+fn status(answer: &Value) -> String {
+    let hosts: Vec<&str> = list(&answer["hosts"]).iter().map(|h| word(&h["name"])).collect();
+    let mut text = format!(
+        "{} on {}, broker {}, wasmill {}\n",
+        word(&answer["application"]),
+        hosts.join(", "),
+        word(&answer["bootstrap"]),
+        word(&answer["wasmill"])
+    );
+    for processor in list(&answer["processors"]) {
+        text.push_str(&processor_line(processor));
+    }
+    if let Some(stuck) = answer["stuck"].as_str() {
+        text.push_str(&format!("! {stuck}\n"));
+    }
+    text
+}
+
+fn processor_line(processor: &Value) -> String {
+    let deployment = &processor["deployment"];
+    let workers = list(&processor["workers"]);
+    let sum = |name: &str| workers.iter().filter_map(|w| w[name].as_u64()).sum::<u64>();
+    let tasks: Vec<&Value> = workers.iter().flat_map(|w| list(&w["tasks"])).collect();
+    let running = tasks.iter().filter(|t| t["state"] == "running").count();
+    let mut text = format!(
+        "  {:<20} {:<8} version {:<4} revision {:<5} tasks {running}/{}  records {}  outputs {}  dead letters {}\n",
+        word(&processor["name"]),
+        word(&deployment["state"]),
+        deployment["version"],
+        deployment["revision"],
+        tasks.len(),
+        sum("records"),
+        sum("outputs"),
+        sum("dead_letters"),
+    );
+    let troubles = [&deployment["why"], &processor["refusal"]].into_iter().chain(tasks.iter().map(|t| &t["why"]));
+    for trouble in troubles.filter_map(Value::as_str) {
+        text.push_str(&format!("    ! {trouble}\n"));
+    }
+    text
+}
+
+fn version(version: &Value) -> String {
+    let mark = if version["is_active"] == true { "*" } else { " " };
+    let digest = word(&version["digest"]).get(..12).unwrap_or_default();
+    format!("{mark} {:<5} {digest}  {:>9} bytes  {}", version["number"], version["bytes"], word(&version["note"]))
+}
+
+fn cutover(cutover: &Value) -> String {
+    format!(
+        "{}/{} from {:<10} version {:<4} revision {:<5} on {}",
+        word(&cutover["topic"]),
+        cutover["partition"],
+        cutover["offset"],
+        cutover["version"],
+        cutover["revision"],
+        word(&cutover["host"])
+    )
+}
+
+fn stored(answer: &Value) -> String {
+    let value = &answer["value"];
+    match (value["text"].as_str(), value["base64"].as_str()) {
+        (Some(text), _) => format!("{text}\n"),
+        (_, Some(base64)) => format!("base64:{base64}\n"),
+        _ => "no such key\n".to_owned(),
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

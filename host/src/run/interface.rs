@@ -1,0 +1,219 @@
+//! The operator's interface over a running host: its views are made here from what workers and the control thread
+//! publish, its orders are given to the operator.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::control::{Overview, Refusal};
+use super::fleet::Fleet;
+use super::operator::{Deploy, Operator};
+use super::published::Published;
+use crate::api::{
+    Answer, Api, ApplicationView, CandidateView, CutoverView, DeploymentView, EventView, HostView, Order, ProcessorView,
+    Refused, TaskView, VersionView, WorkerView,
+};
+use crate::deployment::{Deployment, HostRecord, Running, Version};
+use crate::kafka::Tail;
+use crate::task::State;
+use crate::topology::{ProcessorSettings, Topology};
+use crate::worker::{TaskStatus, WorkerStatus};
+
+/// Everything that the interface is made from.
+#[derive(Clone)]
+pub(super) struct Interface {
+    pub topology: Arc<Topology>,
+    pub kafka: BTreeMap<String, String>,
+    pub fleet: Arc<Fleet>,
+    pub overview: Arc<Published<Overview>>,
+    pub operator: Operator,
+}
+
+impl Interface {
+    pub fn api(self) -> Api {
+        let (viewed, ordered) = (self.clone(), self);
+        Api { view: Arc::new(move || viewed.view()), order: Arc::new(move |order| ordered.carry_out(order)) }
+    }
+
+    fn view(&self) -> ApplicationView {
+        let overview = self.overview.get();
+        let statuses = self.fleet.statuses();
+        let processor = |p: &ProcessorSettings| self.processor(p, &overview, &statuses);
+        ApplicationView {
+            application: self.topology.application.clone(),
+            host: self.topology.host.id.clone(),
+            wasmill: env!("CARGO_PKG_VERSION").to_owned(),
+            bootstrap: self.kafka.get("bootstrap.servers").cloned().unwrap_or_default(),
+            hosts: overview.hosts.iter().map(|(name, record)| host(name, record)).collect(),
+            processors: self.topology.processors.iter().map(processor).collect(),
+            stuck: overview.stuck.clone(),
+        }
+    }
+
+    fn processor(
+        &self,
+        processor: &ProcessorSettings,
+        overview: &Overview,
+        statuses: &[(String, u16, Arc<WorkerStatus>)],
+    ) -> ProcessorView {
+        let name = &processor.name;
+        let found = overview.catalog.deployment(name);
+        let inputs: Vec<String> = processor.inputs.iter().map(|i| i.topic.clone()).collect();
+        let workers = statuses.iter().filter(|(of, ..)| of == name);
+        ProcessorView {
+            name: name.clone(),
+            group: self.topology.group(processor),
+            outputs: processor.outputs.clone(),
+            tables: processor.tables.clone(),
+            stores: processor.stores.iter().map(|s| s.name.clone()).collect(),
+            deployment: found.map(deployment).unwrap_or_default(),
+            versions: found.map(versions).unwrap_or_default(),
+            workers: workers.map(|(_, index, status)| worker(*index, status, &inputs)).collect(),
+            refusal: overview.refusals.get(name).cloned(),
+            inputs,
+        }
+    }
+
+    fn carry_out(&self, order: Order) -> Result<Answer, Refused> {
+        match order {
+            Order::Deploy { processor, component, settings, note, state_format, base, is_awaited } => {
+                let deploy = Deploy { component, settings, note, state_format, base, ..Deploy::default() };
+                let (number, revision) = self.operator.deploy(&processor, deploy)?;
+                if !is_awaited {
+                    return Ok(Answer::Changed { revision, version: Some(number), is_active: false });
+                }
+                let revision = self.operator.await_rollout(&processor, number)?;
+                Ok(Answer::Changed { revision, version: Some(number), is_active: true })
+            }
+            Order::RollBack { processor, to, why, base } => {
+                let revision = self.operator.roll_back(&processor, to, &why, base)?;
+                Ok(self.changed(&processor, revision))
+            }
+            Order::Pause { processor, base } => Ok(self.changed(&processor, self.operator.pause(&processor, base)?)),
+            Order::Resume { processor, base } => Ok(self.changed(&processor, self.operator.resume(&processor, base)?)),
+            Order::Stored { processor, store, key } => self.stored(&processor, &store, &key),
+            Order::Cutovers { processor } => self.cutovers(&processor),
+        }
+    }
+
+    fn changed(&self, processor: &str, revision: u64) -> Answer {
+        let overview = self.overview.get();
+        let version = overview.catalog.deployment(processor).and_then(|d| d.active).map(|a| a.number);
+        Answer::Changed { revision, version, is_active: true }
+    }
+
+    fn cutovers(&self, processor: &str) -> Result<Answer, Refused> {
+        if !self.topology.processors.iter().any(|p| p.name == processor) {
+            return Err(Refused::Unknown(format!("no processor is called `{processor}`")));
+        }
+        let unavailable = |error: crate::kafka::FeedError| Refused::Unavailable(error.to_string());
+        let tail = Tail::new(&self.kafka).map_err(unavailable)?;
+        let records = tail.read_all(&self.topology.control_topics().cutovers).map_err(unavailable)?;
+        let prefix = format!("{processor}/");
+        let ours = records.iter().filter(|r| r.key.as_deref().is_some_and(|k| k.starts_with(prefix.as_bytes())));
+        let cutovers: Vec<CutoverView> =
+            ours.filter_map(|r| serde_json::from_slice(r.value.as_deref()?).ok()).collect();
+        Ok(Answer::Cutovers(cutovers))
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownProcessor(_) => Self::Unknown(refusal.to_string()),
+            Refusal::Conflict { current, why } => Self::Conflict { current, why },
+            Refusal::Unfit(why) => Self::Unfit(why),
+            Refusal::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+fn host(name: &str, record: &HostRecord) -> HostView {
+    let prepared = record.prepared.iter().map(|(processor, p)| {
+        (processor.clone(), CandidateView { revision: p.revision, refusal: p.refusal.clone() })
+    });
+    HostView {
+        name: name.to_owned(),
+        wasmill: record.wasmill.clone(),
+        address: record.address.clone(),
+        prepared: prepared.collect(),
+    }
+}
+
+fn deployment(found: &Deployment) -> DeploymentView {
+    let (state, why) = match &found.running {
+        Running::Running => ("running", None),
+        Running::Paused => ("paused", None),
+        Running::Halted { why } => ("halted", Some(why.clone())),
+    };
+    let event = |e: &crate::deployment::Event| EventView {
+        revision: e.revision,
+        at_ms: e.at_ms,
+        host: e.host.clone(),
+        text: e.text.clone(),
+    };
+    DeploymentView {
+        revision: found.revision,
+        version: found.active.map(|a| a.number),
+        active_revision: found.active.map(|a| a.revision),
+        candidate: found.candidate.map(|c| c.number),
+        state: state.to_owned(),
+        why,
+        events: found.events.iter().map(event).collect(),
+    }
+}
+
+fn versions(found: &Deployment) -> Vec<VersionView> {
+    let view = |v: &Version| VersionView {
+        number: v.number,
+        digest: v.spec.digest.clone(),
+        bytes: v.spec.bytes,
+        settings: v.spec.settings.clone(),
+        note: v.spec.note.clone(),
+        state_format: v.spec.state_format.clone(),
+        at_ms: v.at_ms,
+        host: v.host.clone(),
+        is_active: found.active.is_some_and(|a| a.number == v.number),
+    };
+    found.versions.values().map(view).collect()
+}
+
+fn worker(index: u16, status: &WorkerStatus, inputs: &[String]) -> WorkerView {
+    let counters = &status.counters;
+    WorkerView {
+        index,
+        revision: status.revision,
+        is_on_probation: status.is_on_probation,
+        halted: status.halted.clone(),
+        condemned: status.condemned.clone(),
+        waits_for: status.waits_for,
+        records: counters.records,
+        outputs: counters.outputs,
+        dead_letters: counters.dead_letters,
+        commits: counters.commits,
+        commits_failed: counters.commits_failed,
+        guest_faults: counters.guest_faults,
+        host_faults: counters.host_faults,
+        adoptions: counters.adoptions,
+        last_pause_us: counters.last_exchange.wall.as_micros() as u64,
+        last_fault: counters.last_fault.clone(),
+        tasks: status.tasks.iter().map(|t| task(t, inputs)).collect(),
+    }
+}
+
+fn task(status: &TaskStatus, inputs: &[String]) -> TaskView {
+    let (state, why) = match &status.state {
+        State::Created => ("created", None),
+        State::Genesis => ("genesis", None),
+        State::Restoring { .. } => ("restoring", None),
+        State::Running => ("running", None),
+        State::Suspended { why, .. } => ("suspended", Some(why.clone())),
+        State::Halted { why } => ("halted", Some(why.clone())),
+    };
+    TaskView {
+        partition: status.partition.0,
+        state: state.to_owned(),
+        why,
+        committed: inputs.iter().cloned().zip(status.committed.iter().map(|o| o.0)).collect(),
+        sequence: status.sequence,
+    }
+}
