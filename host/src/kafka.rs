@@ -14,6 +14,7 @@ mod member;
 mod producer;
 mod settings;
 mod table_reader;
+mod trouble;
 mod wake;
 
 pub use admin::{Admin, TopicsError};

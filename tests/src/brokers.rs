@@ -2,6 +2,7 @@
 //! Owns its folder and its port, which both outlive a restart. Knows nothing of what is checked against it.
 
 mod embedded;
+pub use embedded::built;
 mod kafka;
 mod port;
 
@@ -22,6 +23,8 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokerKind {
     Embedded,
+    /// The embedded one as users start it: `wasmill broker`, which a build of the whole workspace has made.
+    Wasmill,
     Kafka,
 }
 
@@ -29,6 +32,7 @@ impl fmt::Display for BrokerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Embedded => "embedded",
+            Self::Wasmill => "wasmill",
             Self::Kafka => "kafka",
         })
     }
@@ -63,6 +67,11 @@ impl Broker {
         self.folder.path()
     }
 
+    /// Leaves the folder behind, for those who look into a failure.
+    pub fn keep_folder(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::pid)
     }
@@ -72,6 +81,7 @@ impl Broker {
         assert!(self.child.is_none(), "the broker is running");
         let command = match self.kind {
             BrokerKind::Embedded => embedded::command(self.folder.path(), &self.address())?,
+            BrokerKind::Wasmill => embedded::program(self.folder.path(), self.port)?,
             BrokerKind::Kafka => kafka::command(self.folder.path()),
         };
         let child = Child::start(command, self.folder.path().join("broker.log"))?;
@@ -92,6 +102,15 @@ impl Broker {
     /// kill -9.
     pub fn kill(&mut self) {
         self.child.take().expect("the broker is running").kill();
+    }
+
+    /// It stands still, connections and all, until `go_on`.
+    pub fn pause(&self) {
+        self.child.as_ref().expect("the broker is running").pause();
+    }
+
+    pub fn go_on(&self) {
+        self.child.as_ref().expect("the broker is running").go_on();
     }
 
     /// What the broker printed last, for messages of failing checks.

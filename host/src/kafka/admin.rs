@@ -1,18 +1,22 @@
 //! Topics: made where they are missing, and compared with what is wanted. Blocking, for the start of a host and for tools.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::handle::Properties;
 use crate::topology::TopicNeed;
 
 /// How long the broker may take for each answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at what a broker knows.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What keeps topics from being as they should be.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +66,28 @@ impl Admin {
         }
         problems.extend(self.check_settings(&present)?);
         let made = self.create(&missing, &mut problems)?;
-        if problems.is_empty() { Ok(made) } else { Err(TopicsError::Wrong(problems)) }
+        if !problems.is_empty() {
+            return Err(TopicsError::Wrong(problems));
+        }
+        self.wait_for_leaders(&made)?;
+        Ok(made)
+    }
+
+    /// A broker learns of a new topic a moment after the controller has made it; until then it tells no partitions.
+    fn wait_for_leaders(&self, made: &[String]) -> Result<(), TopicsError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let metadata = self.client.inner().fetch_metadata(None, PATIENCE).map_err(|e| self.unreachable(e))?;
+            let leads = |p: &MetadataPartition| p.error().is_none() && p.leader() >= 0;
+            let is_led = |t: &MetadataTopic| !t.partitions().is_empty() && t.partitions().iter().all(leads);
+            let led: Vec<&str> = metadata.topics().iter().filter(|t| is_led(t)).map(MetadataTopic::name).collect();
+            let Some(topic) = made.iter().find(|name| !led.contains(&name.as_str())) else { return Ok(()) };
+            if Instant::now() > until {
+                let text = format!("topic {topic} was made, but has no leader yet: is every broker of the cluster up?");
+                return Err(TopicsError::Wrong(vec![text]));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     fn partition_counts(&self) -> Result<BTreeMap<String, i32>, TopicsError> {

@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::client_config;
+use super::trouble;
 use crate::record::partition_of;
 
 /// How long the broker may take for an answer.
@@ -158,7 +159,7 @@ impl Tail {
         let mut ends = BTreeMap::new();
         for partition in 0..count {
             let (first, end) =
-                self.ends.fetch_watermarks(topic, partition, PATIENCE).map_err(|e| failed("find the end of", e))?;
+                trouble::ends(&self.ends, topic, partition, PATIENCE).map_err(|e| failed("find the end of", e))?;
             if first < end {
                 ends.insert(partition, end);
                 list.add_partition_offset(topic, partition, Offset::Offset(first)).map_err(|e| failed("read", e))?;
@@ -175,7 +176,9 @@ impl Tail {
         let mut records = Vec::new();
         let mut until = Instant::now() + PATIENCE;
         while !ends.is_empty() {
-            if let Some(message) = self.consumer.poll(Duration::from_millis(20)) {
+            let polled = self.consumer.poll(Duration::from_millis(20));
+            let passes = matches!(&polled, Some(Err(error)) if trouble::passes(error));
+            if let Some(message) = polled.filter(|_| !passes) {
                 let message = message.map_err(failed)?;
                 let end = ends.get(&message.partition()).copied().unwrap_or(0);
                 if message.offset() < end {

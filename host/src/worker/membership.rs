@@ -143,6 +143,8 @@ impl<C: Client> Worker<C> {
         match task.assign(located, now_ms) {
             Ok(Plan::Genesis { .. }) => {}
             Ok(Plan::Restore { stores, .. }) => {
+                let offsets: i64 = stores.iter().map(|s| (s.to.0 - s.from.0).max(0)).sum();
+                tracing::info!(group = self.setup.task.group, %partition, offsets, "restoring");
                 for (store, from) in stores.iter().enumerate() {
                     self.client.restore(store as u16, partition, from.from, from.to);
                 }
