@@ -44,13 +44,17 @@ pub struct Broker {
     /// Before the folder, so that it ends before its files go.
     child: Option<Child>,
     folder: TempDir,
+    /// So far.
+    kills: u32,
+    /// Its last end was one, of which the cluster knows nothing yet.
+    is_killed: bool,
 }
 
 impl Broker {
     /// Starts a broker in a fresh folder and waits until it serves.
     pub fn start(kind: BrokerKind) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("wasmill-{kind}-")).tempdir()?;
-        let mut broker = Self { kind, port: port::free(), child: None, folder };
+        let mut broker = Self { kind, port: port::free(), child: None, folder, kills: 0, is_killed: false };
         if kind == BrokerKind::Kafka {
             kafka::format(broker.folder.path(), broker.port, port::free())?;
         }
@@ -79,6 +83,9 @@ impl Broker {
     /// Starts the process again on the same folder and port after `stop` or `kill`.
     pub fn resume(&mut self) -> anyhow::Result<()> {
         assert!(self.child.is_none(), "the broker is running");
+        if std::mem::take(&mut self.is_killed) && self.kind == BrokerKind::Kafka {
+            self.fence()?;
+        }
         let command = match self.kind {
             BrokerKind::Embedded => embedded::command(self.folder.path(), &self.address())?,
             BrokerKind::Wasmill => embedded::program(self.folder.path(), self.port)?,
@@ -94,6 +101,18 @@ impl Broker {
         Ok(())
     }
 
+    /// Lets the cluster find out that the broker is gone, before it comes back.
+    fn fence(&self) -> anyhow::Result<()> {
+        let log = self.folder.path().join(format!("controller-{}.log", self.kills));
+        let mut controller = Child::start(kafka::controller(self.folder.path())?, log.clone())?;
+        until("the controller gives the killed broker up", READY_LIMIT, || {
+            assert!(!controller.has_ended(), "the controller ended by itself:\n{}", controller.last_words());
+            std::fs::read_to_string(&log).is_ok_and(|text| text.contains(kafka::FENCED)).then_some(())
+        });
+        controller.stop();
+        Ok(())
+    }
+
     /// An orderly stop.
     pub fn stop(&mut self) {
         self.child.take().expect("the broker is running").stop();
@@ -102,6 +121,8 @@ impl Broker {
     /// kill -9.
     pub fn kill(&mut self) {
         self.child.take().expect("the broker is running").kill();
+        self.kills += 1;
+        self.is_killed = true;
     }
 
     /// It stands still, connections and all, until `go_on`.
@@ -128,6 +149,16 @@ impl Broker {
         config.set("topic.metadata.refresh.fast.interval.ms", "50");
         config.set("log_level", "2");
         config
+    }
+}
+
+impl Drop for Broker {
+    /// What a failing check leaves behind can be looked into.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep_folder();
+            eprintln!("the broker's folder: {}", self.folder.path().display());
+        }
     }
 }
 

@@ -172,10 +172,10 @@ fn compaction_respects_transactions(broker: &Broker) {
         producer.places();
         if is_kept { producer.commit().expect("it commits") } else { producer.abort().expect("it aborts") }
     }
-    let seen = clean_until(broker, &topic, "one of each key is left", |seen| seen.len() == 2);
+    // What is aborted may lie in a segment of its own, which is cleaned only once there is one behind it: both are waited
+    // for while segments are closed.
+    let is_aborted_gone = || !read(broker, &topic, 0, Uncommitted).iter().any(|seen| seen.text() == "aborted");
+    let what = "one of each key is left, and the aborted are gone for everybody";
+    let seen = clean_until(broker, &topic, what, |seen| seen.len() == 2 && is_aborted_gone());
     assert_eq!(seen.iter().map(Seen::text).collect::<Vec<_>>(), ["kept", "kept"]);
-    until("the aborted are gone for everybody", LONG, || {
-        let all = read(broker, &topic, 0, Uncommitted);
-        (!all.iter().any(|seen| seen.text() == "aborted")).then_some(())
-    });
 }

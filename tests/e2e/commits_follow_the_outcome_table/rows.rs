@@ -89,7 +89,7 @@ pub const ROWS: &[Row] = &[
     replaced("produce: invalid epoch", PRODUCE, &[EPOCH], "fenced by a producer"),
     indefinite("produce: the connection is cut", PRODUCE, &[CUT]),
     aborted("end: unknown producer", END, &[UNKNOWN], "other"),
-    overcome("end: the coordinator has moved", END, &[MOVED]),
+    indefinite("end: the coordinator has moved", END, &[MOVED]),
     overcome("end: the transaction is being ended", END, &[CONCURRENT]),
     replaced("end: invalid state", END, &[STATE], "other"),
     replaced("end: fenced producer", END, FENCED, "fenced by a producer"),
