@@ -92,6 +92,7 @@ impl KafkaClient {
             outputs: settings.outputs.clone(),
             changelogs: settings.changelogs.clone(),
             dead_letters: settings.dead_letters.clone(),
+            dead_letter_bytes_max: settings.dead_letter_bytes(),
             timeout: properties.transaction_timeout,
         };
         let mut committer = Committer::new(plan, reader.clone());

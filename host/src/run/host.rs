@@ -205,6 +205,7 @@ fn kafka_settings(
         outputs: processor.outputs.clone(),
         changelogs: processor.stores.iter().map(|s| topology.changelog(processor, s)).collect(),
         dead_letters: Some(topology.dead_letters(processor)),
+        dead_letter_bytes_max: usize::try_from(topology.dead_letter_bytes(processor)).ok(),
     }
 }
 

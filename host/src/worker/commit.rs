@@ -2,8 +2,9 @@
 
 use super::{End, Flight, Worker};
 use crate::client::{Client, Commit, CommitFault, Member, Outcome, Snapshot, TaskOutcome, Verdict};
-use crate::record::Partition;
-use crate::task::{State, Task};
+use crate::processor::{FaultKind, GuestFault};
+use crate::record::{Input, Offset, Partition};
+use crate::task::{Halt, State, Task};
 
 impl<C: Client> Worker<C> {
     pub(super) fn seal_if_due(&mut self, is_idle: bool) -> Option<End> {
@@ -36,6 +37,7 @@ impl<C: Client> Worker<C> {
     fn seal(&mut self, snapshot: Snapshot) {
         let chosen = self.tasks_to_seal(&snapshot.member);
         let mut tasks = Vec::with_capacity(chosen.len());
+        let only_record = self.only_record(&chosen);
         for partition in chosen {
             let identity = (self.setup.random)();
             let Some(task) = self.tasks.get_mut(&partition) else { continue };
@@ -55,8 +57,17 @@ impl<C: Client> Worker<C> {
         }
         self.last_seal = self.clock.monotonic();
         self.set_began = self.tasks.values().any(Task::is_dirty).then_some(self.last_seal);
-        self.flight = Some(Flight { member: snapshot.member.clone() });
+        self.flight = Some(Flight { member: snapshot.member.clone(), only_record });
         self.client.start_commit(Commit { snapshot, tasks });
+    }
+
+    /// The input record of a set that holds just one.
+    fn only_record(&self, chosen: &[Partition]) -> Option<(Partition, Input, Offset)> {
+        let mut filled = chosen.iter().filter_map(|p| self.tasks.get(p)).filter(|t| t.filled_records() > 0);
+        match (filled.next(), filled.next()) {
+            (Some(task), None) => task.only_filled_record().map(|(input, offset)| (task.partition(), input, offset)),
+            _ => None,
+        }
     }
 
     /// Dirty tasks that this membership may commit; while partitions are leaving, only those.
@@ -131,7 +142,11 @@ impl<C: Client> Worker<C> {
             Verdict::NotCommitted if task.state() == &State::Genesis => self.recreate_task(partition),
             Verdict::NotCommitted => task.reuse(spent),
             Verdict::Foreign => self.recreate_task(partition),
-            Verdict::Torn => self.halt_task(partition, "a transaction was torn: its inputs carry two commits".into()),
+            Verdict::Torn => {
+                let found = vec![(metadata.sequence, metadata.nonce)];
+                let halt = Halt::Torn { partition, found };
+                self.halt_task(partition, halt.explain(&self.setup.task.group));
+            }
         }
     }
 
@@ -146,9 +161,23 @@ impl<C: Client> Worker<C> {
         self.recreate_task(partition);
     }
 
+    /// Sets get smaller until the record is found whose effects do not fit; that one is at fault.
+    fn too_large(&mut self, why: String, flight: &Flight) {
+        self.limits.halve();
+        if let Some((partition, input, offset)) = flight.only_record
+            && let Some(task) = self.tasks.get_mut(&partition)
+        {
+            let fault = GuestFault { kind: FaultKind::TooLarge, index: None, message: why, backtrace: None };
+            return task.condemn(input, offset, fault, 1);
+        }
+        let records = self.limits.bounds().commit_records_max;
+        self.tasks.values_mut().for_each(|t| t.step_singly(records));
+    }
+
     fn react(&mut self, cause: Option<CommitFault>, flight: &Flight) {
         match cause {
-            Some(CommitFault::TooLarge(_) | CommitFault::Timeout(_)) => self.limits.halve(),
+            Some(CommitFault::TooLarge(why)) => self.too_large(why, flight),
+            Some(CommitFault::Timeout(_)) => self.limits.halve(),
             Some(CommitFault::FencedByGroup(_)) => {
                 let fenced: Vec<_> =
                     self.tasks.values().filter(|t| t.member().id == flight.member.id).map(Task::partition).collect();
