@@ -1,6 +1,7 @@
 //! A task: processor × partition, the unit of order and of state. Owns positions, stores and uncommitted effects, and
 //! says what may happen next. Knows nothing of brokers, threads, other tasks or how its processor is made.
 
+mod acceptance;
 mod addressed;
 mod assignment;
 mod condemned;
@@ -10,6 +11,7 @@ mod isolation;
 mod sealing;
 mod ticks;
 
+pub use acceptance::{Acceptance, Fresh, Goal, Refusal, Wish, accept};
 pub use assignment::{Halt, Plan, RestoreFrom, plan, processor_of};
 pub use isolation::{Step, Verdict};
 

@@ -60,8 +60,10 @@ impl Halt {
                 format!("compare the outputs of both commits, then go on from the present offsets: {}", accept(partition, ""))
             }
             Self::OffsetsLost { partition, .. } => format!(
-                "restore the offsets, or name the position that the state belongs to: {}",
-                accept(partition, " --to OFFSET")
+                "restore the offsets, or say where to go on with the state as it is: {} (`wasmill offsets show {}` tells \
+                 which position the state belongs to)",
+                accept(partition, " --to OFFSET"),
+                processor_of(group)
             ),
             Self::InputRemoved { partition, first, .. } => {
                 format!("to go on at {first}, without what was removed: {}", accept(partition, ""))
@@ -172,7 +174,9 @@ fn lost_input(partition: Partition, input: &LocatedInput, topic: &str) -> Option
     (expected > input.end).then_some(Halt::InputTruncated { topic, partition, expected, end: input.end })
 }
 
-fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(), String> {
+pub(super) const FIRST_RECORDS_REMOVED: &str = "does not begin with its identity: its first records were removed";
+
+pub(super) fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(), String> {
     if found.end < mark.next {
         return Err(format!("ends at {}, but {} was committed", found.end, mark.next));
     }
@@ -180,7 +184,7 @@ fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(),
     match identity {
         Some(identity) if identity == mark.identity => Ok(()),
         Some(_) => Err("carries another identity: the topic was recreated".to_owned()),
-        None => Err("does not begin with its identity: its first records were removed".to_owned()),
+        None => Err(FIRST_RECORDS_REMOVED.to_owned()),
     }
 }
 

@@ -51,7 +51,7 @@ impl CrashNotes {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let fresh = path.with_extension("new");
+        let fresh = path.with_added_extension("new");
         std::fs::write(&fresh, text(&suspects))?;
         std::fs::rename(&fresh, path)?;
         let file = File::options().write(true).open(path)?;
