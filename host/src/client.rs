@@ -296,7 +296,8 @@ mod tests {
 
     #[test]
     fn a_letter_that_does_not_fit_goes_without_its_value() {
-        let letter = DeadLetter { key: Some(vec![1; 10]), value: Some(vec![2; 1000]), timestamp_ms: 1, headers: vec![] };
+        let letter =
+            DeadLetter { key: Some(vec![1; 10]), value: Some(vec![2; 1000]), timestamp_ms: 1, headers: vec![] };
         for (bytes_max, is_whole) in [(2000, true), (1266, true), (1265, false), (0, false)] {
             let mut fitted = letter.clone();
             fitted.fit(bytes_max);

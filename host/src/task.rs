@@ -295,11 +295,7 @@ impl Task {
     }
 
     /// The record that the next call begins with. Fixes the run of records that the call gets.
-    pub fn next_record(
-        &mut self,
-        now: Duration,
-        ends: impl Fn(Input) -> Option<Offset>,
-    ) -> Option<(Input, Offset)> {
+    pub fn next_record(&mut self, now: Duration, ends: impl Fn(Input) -> Option<Offset>) -> Option<(Input, Offset)> {
         if self.isolation.is_empty() {
             let run = self.inbox.next_run(now, &self.next, ends)?;
             let to = if self.singly > 0 { run.from + 1 } else { run.to };

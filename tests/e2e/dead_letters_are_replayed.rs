@@ -105,7 +105,11 @@ fn each_is_sent_once_and_only_to_its_processor() {
     for group in ["app.picky", "app.other"] {
         await_no_lag(&broker, &mut host, group, "orders", last_offset(&broker, "orders"));
     }
-    assert_eq!(values(&broker, "out-other", 0, Isolation::Committed), ["a", "bad", "b"], "it was not meant for this one");
+    assert_eq!(
+        values(&broker, "out-other", 0, Isolation::Committed),
+        ["a", "bad", "b"],
+        "it was not meant for this one"
+    );
     foreign_readers_are_named(&broker, &application);
     host.stop();
 }

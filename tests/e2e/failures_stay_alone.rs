@@ -219,7 +219,8 @@ fn each_failure_stays_its_processor_s_own() {
         send(&stage.producer, &format!("in-{}", row.name), 0, &row.values[..1]);
     }
     for row in rows() {
-        let topic = if row.outputs.is_empty() { format!("alone.{}.dlq", row.name) } else { format!("out-{}", row.name) };
+        let topic =
+            if row.outputs.is_empty() { format!("alone.{}.dlq", row.name) } else { format!("out-{}", row.name) };
         records(&stage.broker, &mut stage.host, &topic, 0, 1);
     }
     for row in rows() {

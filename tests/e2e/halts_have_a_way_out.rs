@@ -102,7 +102,10 @@ fn each_halt_names_the_command_that_ends_it() {
     stage.host.stop();
 
     let shown = stage.order("wasmill offsets show offsets");
-    assert!(shown.contains("halted") && shown.contains("state was last changed when in-offsets had reached 2"), "{shown}");
+    assert!(
+        shown.contains("halted") && shown.contains("state was last changed when in-offsets had reached 2"),
+        "{shown}"
+    );
     refused_orders_say_why(&stage);
     stage.order(&accept("offsets", " --to 2"));
     stage.order(&accept("removed", ""));

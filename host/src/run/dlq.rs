@@ -18,7 +18,9 @@ use letter::{Letter, bytes_json, lossy};
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum DlqCommand {
     /// List dead letters, one line each.
-    #[command(after_help = "Examples: wasmill dlq list transaction\n          wasmill dlq list transaction 0/17-20 3 --json")]
+    #[command(
+        after_help = "Examples: wasmill dlq list transaction\n          wasmill dlq list transaction 0/17-20 3 --json"
+    )]
     List {
         processor: String,
         /// PARTITION, PARTITION/OFFSET or PARTITION/FIRST-LAST of the dead letter topic; all if none is given.
@@ -36,7 +38,9 @@ pub enum DlqCommand {
         json: bool,
     },
     /// Send dead letters to their inputs again, addressed to this processor; other processors of wasmill pass them.
-    #[command(after_help = "Examples: wasmill dlq replay transaction 0/17-20\n          wasmill dlq replay transaction --all")]
+    #[command(
+        after_help = "Examples: wasmill dlq replay transaction 0/17-20\n          wasmill dlq replay transaction --all"
+    )]
     Replay {
         processor: String,
         #[arg(required_unless_present = "all")]
@@ -94,7 +98,8 @@ impl Desk<'_> {
     /// Made by the first replay.
     fn marks_need(&self) -> TopicNeed {
         let letters = self.topology.dead_letters(self.processor);
-        let replication = self.topology.topic_needs().into_iter().find(|n| n.name == letters).map_or(1, |n| n.replication);
+        let replication =
+            self.topology.topic_needs().into_iter().find(|n| n.name == letters).map_or(1, |n| n.replication);
         let settings = [("cleanup.policy".to_owned(), "compact".to_owned())].into();
         TopicNeed { name: self.marks_topic(), partitions: 1, replication, settings }
     }
@@ -102,7 +107,8 @@ impl Desk<'_> {
     fn letters(&self, ranges: &[Range]) -> Result<Vec<Letter>, CommandError> {
         let topic = self.topology.dead_letters(self.processor);
         let all = self.tail()?.read_all(&topic).map_err(|e| failed(&e))?;
-        let is_meant = |r: &TopicRecord| ranges.is_empty() || ranges.iter().any(|range| range.holds(r.partition, r.offset));
+        let is_meant =
+            |r: &TopicRecord| ranges.is_empty() || ranges.iter().any(|range| range.holds(r.partition, r.offset));
         let letters: Vec<Letter> = all.into_iter().filter(is_meant).map(Letter::new).collect();
         let is_empty = |range: &&Range| !letters.iter().any(|l| range.holds(l.record.partition, l.record.offset));
         match ranges.iter().find(is_empty) {
@@ -198,8 +204,11 @@ impl Desk<'_> {
         let own: Vec<String> = self.topology.processors.iter().map(|p| self.topology.group(p)).collect();
         let topics: BTreeSet<String> = letters.iter().filter_map(Letter::origin).map(|(topic, _)| topic).collect();
         for topic in topics {
-            let foreign: Vec<String> =
-                groups_reading(&self.reach.kafka, &topic).map_err(|e| failed(&e))?.into_iter().filter(|g| !own.contains(g)).collect();
+            let foreign: Vec<String> = groups_reading(&self.reach.kafka, &topic)
+                .map_err(|e| failed(&e))?
+                .into_iter()
+                .filter(|g| !own.contains(g))
+                .collect();
             if !foreign.is_empty() {
                 return Err(CommandError::Wrong(format!(
                     "{topic} is also read by {}, which would get the records a second time: if that does no harm, say \

@@ -180,7 +180,10 @@ fn why(ended: &Ended) -> String {
 }
 
 /// The manifest's Kafka, or the embedded broker in the data folder.
-pub(super) fn connect(topology: &Topology, folder: &DataFolder) -> Result<(Option<Broker>, BTreeMap<String, String>), RunError> {
+pub(super) fn connect(
+    topology: &Topology,
+    folder: &DataFolder,
+) -> Result<(Option<Broker>, BTreeMap<String, String>), RunError> {
     if let Some(kafka) = &topology.kafka {
         return Ok((None, kafka.clone()));
     }

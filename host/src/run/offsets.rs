@@ -27,8 +27,10 @@ pub enum OffsetsCommand {
     ///
     /// The hosts that run the processor must be stopped: the broker refuses while the group has members, and a stopped
     /// host's place is kept for its session time-out, 10 s.
-    #[command(after_help = "Examples: wasmill offsets accept transaction --partition 3\n          wasmill offsets accept \
-                            transaction --partition 3 --input requests --to 1042")]
+    #[command(
+        after_help = "Examples: wasmill offsets accept transaction --partition 3\n          wasmill offsets accept \
+                            transaction --partition 3 --input requests --to 1042"
+    )]
     Accept {
         processor: String,
         /// Only these partitions.
@@ -240,9 +242,7 @@ impl Desk<'_> {
     }
 
     fn told(&self, partition: i32, located: &Located, acceptance: &Acceptance) -> Value {
-        let input = |((found, topic), next): ((&crate::client::LocatedInput, &String), &Offset)| {
-            json!({"topic": topic, "before": found.committed.as_ref().map(|c| c.next.0), "next": next.0})
-        };
+        let input = |((found, topic), next): ((&crate::client::LocatedInput, &String), &Offset)| json!({"topic": topic, "before": found.committed.as_ref().map(|c| c.next.0), "next": next.0});
         let inputs = located.inputs.iter().zip(&self.setup.inputs).zip(&acceptance.next).map(input);
         let sequence = acceptance.metadata.as_ref().map(|m| m.sequence);
         json!({"partition": partition, "sequence": sequence, "inputs": inputs.collect::<Vec<_>>()})
@@ -291,7 +291,9 @@ impl Desk<'_> {
         if is_json {
             return Ok(pretty(&json!({"processor": name, "group": group, "changelogs": changelogs})));
         }
-        Ok(format!("{name}: offsets and state are gone; its next start reads its inputs again and writes its outputs again\n"))
+        Ok(format!(
+            "{name}: offsets and state are gone; its next start reads its inputs again and writes its outputs again\n"
+        ))
     }
 }
 

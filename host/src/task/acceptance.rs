@@ -89,12 +89,7 @@ pub fn accept(
     Ok(Acceptance { next, metadata: Some(metadata), begun })
 }
 
-fn positions(
-    setup: &TaskSetup,
-    partition: Partition,
-    located: &Located,
-    wish: &Wish,
-) -> Result<Vec<Offset>, Refusal> {
+fn positions(setup: &TaskSetup, partition: Partition, located: &Located, wish: &Wish) -> Result<Vec<Offset>, Refusal> {
     let position = |(found, input): (&crate::client::LocatedInput, &String)| {
         let is_meant = wish.input.as_ref().is_none_or(|i| i == input);
         let (input, range) = (input.clone(), format!("{}..{}", found.first, found.end));

@@ -33,7 +33,9 @@ pub struct RestoreFrom {
 /// Why a task may not run. Going on would skip, double or forget something.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Halt {
-    #[error("inputs of partition {partition} carry different commits (sequence, nonce) {found:?}: a transaction was torn")]
+    #[error(
+        "inputs of partition {partition} carry different commits (sequence, nonce) {found:?}: a transaction was torn"
+    )]
     Torn { partition: Partition, found: Vec<(u64, u64)> },
     #[error(
         "committed offsets of partition {partition} were lost or reset from outside ({what}), but the task has run before"
@@ -57,7 +59,10 @@ impl Halt {
         };
         match self {
             Self::Torn { partition, .. } => {
-                format!("compare the outputs of both commits, then go on from the present offsets: {}", accept(partition, ""))
+                format!(
+                    "compare the outputs of both commits, then go on from the present offsets: {}",
+                    accept(partition, "")
+                )
             }
             Self::OffsetsLost { partition, .. } => format!(
                 "restore the offsets, or say where to go on with the state as it is: {} (`wasmill offsets show {}` tells \

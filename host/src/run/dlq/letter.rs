@@ -124,7 +124,10 @@ impl Letter {
         }
         let left_out = String::from_utf8_lossy(VALUE_LEFT_OUT_HEADER);
         if self.header(&left_out).is_some() {
-            return Err(format!("its value was too large to be kept: send the original, {}, yourself", self.position()));
+            return Err(format!(
+                "its value was too large to be kept: send the original, {}, yourself",
+                self.position()
+            ));
         }
         if !inputs.contains(&topic.as_str()) {
             return Err(format!("{topic} is no input of the processor any more"));

@@ -91,8 +91,12 @@ pub fn commit(
         Misdeed::FloodLog => (0..10_000).for_each(|line| wasmill_sdk::info(&format!("line {line}"))),
         Misdeed::Fail => return Err(Failure::new("malformed", "this record is bad").at(record)),
         Misdeed::FailSomewhere => return Err(Failure::new("malformed", "some record is bad")),
-        Misdeed::LieBeyond => return Err(Failure { index: Some(1_000), ..Failure::new("malformed", "beyond the batch") }),
-        Misdeed::LieFirst => return Err(Failure { index: Some(0), ..Failure::new("malformed", "the first, or so it says") }),
+        Misdeed::LieBeyond => {
+            return Err(Failure { index: Some(1_000), ..Failure::new("malformed", "beyond the batch") });
+        }
+        Misdeed::LieFirst => {
+            return Err(Failure { index: Some(0), ..Failure::new("malformed", "the first, or so it says") });
+        }
         Misdeed::Shout => shout(),
         Misdeed::Exit => std::process::exit(3),
         Misdeed::Sleep => std::thread::sleep(Duration::from_secs(3_600)),
