@@ -172,8 +172,13 @@ impl DeadLetter {
         if self.key.as_ref().map_or(0, Vec::len) + value + self.headers.len() + RECORD_OVERHEAD_BYTES <= bytes_max {
             return;
         }
-        self.value = None;
-        Headers::push(&mut self.headers, VALUE_LEFT_OUT_HEADER, Some(value.to_string().as_bytes()));
+        self.leave_value_out();
+    }
+
+    /// Drops the value; a header tells its size.
+    pub fn leave_value_out(&mut self) {
+        let bytes = self.value.take().map_or(0, |value| value.len()).to_string();
+        Headers::push(&mut self.headers, VALUE_LEFT_OUT_HEADER, Some(bytes.as_bytes()));
     }
 }
 

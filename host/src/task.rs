@@ -327,6 +327,11 @@ impl Task {
         self.condemned.add(input, offset, Verdict { fault, attempts });
     }
 
+    /// Has a record's dead letter, which did not fit, written without its value; false if it was already.
+    pub fn leave_value_out(&mut self, input: Input, offset: Offset) -> bool {
+        self.condemned.leave_value_out(input, offset)
+    }
+
     /// Whether these copies may be read: complete, and not behind what earlier commits have read.
     pub fn may_read(&self, tables: &[Arc<Table>]) -> bool {
         let committed = &self.committed.metadata.tables;
@@ -353,7 +358,10 @@ impl Task {
         let segment = self.isolation.front();
         let record = self.inbox.head(segment.input).record(segment.from);
         let topic = &self.setup.inputs[usize::from(segment.input.0)];
-        let letter = dead_letter::dead_letter(&record, topic, self.partition, &self.setup.group, version, verdict);
+        let mut letter = dead_letter::dead_letter(&record, topic, self.partition, &self.setup.group, version, verdict);
+        if self.condemned.is_bare(segment.input, Offset(record.offset)) {
+            letter.leave_value_out();
+        }
         let next = Offset(record.offset + 1);
         self.dead_letters.push(letter);
         self.advance(segment.input, 1, next)

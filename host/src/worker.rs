@@ -69,7 +69,16 @@ pub struct Worker<C: Client> {
 struct Flight {
     member: Member,
     /// The only input record in it, where there is only one: if that set is too large, the record is at fault.
-    only_record: Option<(Partition, Input, Offset)>,
+    only_record: Option<OnlyRecord>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OnlyRecord {
+    partition: Partition,
+    input: Input,
+    offset: Offset,
+    /// The set holds its dead letter.
+    is_buried: bool,
 }
 
 /// Partitions that the group wants back.

@@ -6,13 +6,13 @@ use wasmill_tests::admin::Admin;
 use wasmill_tests::brokers::{Broker, BrokerKind};
 use wasmill_tests::child::Child;
 use wasmill_tests::member::Member;
-use wasmill_tests::producer::Producer;
+use wasmill_tests::producer::{Producer, Sent};
 use wasmill_tests::reader::{Isolation, values};
 use wasmill_tests::until::{LONG, until};
 use wasmill_tests::wasmill::{Application, guest, texts};
 
 /// One processor per damage: each sums up the numbers of its input. `torn` has two inputs.
-const PROCESSORS: [&str; 5] = ["offsets", "removed", "recreated", "changelog", "torn"];
+const PROCESSORS: [&str; 5] = ["offsets", "removed", "truncated", "changelog", "torn"];
 
 fn manifest() -> String {
     let component = guest("guest-misbehave");
@@ -93,7 +93,7 @@ fn each_halt_names_the_command_that_ends_it() {
     let accept = |name: &str, to: &str| format!("wasmill offsets accept {name} --partition 0{to}");
     stage.await_halt("were lost or reset", &accept("offsets", " --to OFFSET"));
     stage.await_halt("records 2..4 of in-removed/0 were removed", &accept("removed", ""));
-    stage.await_halt("in-recreated/0 ends at 1", &accept("recreated", " --to earliest"));
+    stage.await_halt("in-truncated/0 ends at 1", &accept("truncated", " --to earliest"));
     stage.await_halt("another identity", "wasmill offsets reset changelog");
     stage.await_halt("a transaction was torn", &accept("torn", ""));
     for name in PROCESSORS {
@@ -109,7 +109,7 @@ fn each_halt_names_the_command_that_ends_it() {
     refused_orders_say_why(&stage);
     stage.order(&accept("offsets", " --to 2"));
     stage.order(&accept("removed", ""));
-    stage.order(&accept("recreated", " --to earliest"));
+    stage.order(&accept("truncated", " --to earliest"));
     stage.order(&accept("torn", ""));
     stage.order("wasmill offsets reset changelog --yes");
 
@@ -120,7 +120,7 @@ fn each_halt_names_the_command_that_ends_it() {
     // What was sent meanwhile: 4 to each; and 8, 16 behind what was removed.
     assert_eq!(stage.sums("offsets", 4), ["1", "3", "7", "107"]);
     assert_eq!(stage.sums("removed", 4), ["1", "3", "19", "119"]);
-    assert_eq!(stage.sums("recreated", 4), ["1", "3", "7", "107"]);
+    assert_eq!(stage.sums("truncated", 4), ["1", "3", "7", "107"]);
     assert_eq!(stage.sums("torn", 4), ["1", "3", "7", "107"]);
     assert_eq!(stage.sums("changelog", 6), ["1", "3", "1", "3", "7", "107"], "rebuilt, with outputs written again");
     stage.host.stop();
@@ -136,24 +136,23 @@ fn damage(stage: &Stage) {
     stage.send("removed", &["4", "8", "16"]);
     stage.admin.delete_records("in-removed", 0, 4).expect("records are deleted");
 
-    for topic in ["in-recreated", "app.changelog.totals.changelog"] {
-        stage.admin.delete(topic).expect("a topic is deleted");
-        until("the topic is gone", LONG, || (!stage.admin.topics().contains(&topic.to_owned())).then_some(()));
-        stage.admin.create(topic, 1, &[("cleanup.policy", "compact")]).expect("a topic is made");
-        stage.admin.wait_for_partitions(topic, 1);
-    }
-    stage.send("recreated", &["4"]);
-    let (key, value) = wasmill::store::changelog::identity_record(4711);
+    // The broker forgets a deleted topic's offsets; put back, they are as a log leaves them that has lost its tail.
     let wait = Duration::from_secs(5);
-    for _ in 0..3 {
-        // As long as the lost changelog or longer, so that its length alone does not give it away.
-        stage.producer.send(&wasmill_tests::producer::Sent {
-            topic: "app.changelog.totals.changelog",
-            partition: Some(0),
-            key: Some(&key),
-            value: Some(&value),
-            ..Default::default()
-        });
+    let outside = Member::outside(&stage.broker, "app.truncated", &[]);
+    let (next, metadata) = outside.committed("in-truncated", 0, wait).expect("an answer").expect("an offset");
+    recreate(stage, "in-truncated", &[]);
+    stage.send("truncated", &["4"]);
+    until("the group is empty and its offset put back", LONG, || {
+        outside.commit("in-truncated", 0, next, &metadata).ok()
+    });
+
+    let changelog = "app.changelog.totals.changelog";
+    recreate(stage, changelog, &[("cleanup.policy", "compact")]);
+    // As long as the lost changelog, or longer, so that its length alone does not give it away.
+    let (key, value) = wasmill::store::changelog::identity_record(4711);
+    for _ in 0..20 {
+        let (partition, key, value) = (Some(0), Some(&key[..]), Some(&value[..]));
+        stage.producer.send(&Sent { topic: changelog, partition, key, value, ..Sent::default() });
     }
     stage.producer.places();
 
@@ -165,6 +164,13 @@ fn damage(stage: &Stage) {
         parts[2] = "beef";
         outside.commit("in-torn-2", 0, next, &parts.join(";")).ok()
     });
+}
+
+fn recreate(stage: &Stage, topic: &str, settings: &[(&str, &str)]) {
+    stage.admin.delete(topic).expect("a topic is deleted");
+    until("the topic is gone", LONG, || (!stage.admin.topics().contains(&topic.to_owned())).then_some(()));
+    stage.admin.create(topic, 1, settings).expect("a topic is made");
+    stage.admin.wait_for_partitions(topic, 1);
 }
 
 fn refused_orders_say_why(stage: &Stage) {

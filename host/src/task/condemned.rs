@@ -8,12 +8,27 @@ use crate::record::{Batch, Input, Offset};
 pub(super) struct Condemned {
     /// Hardly ever more than one.
     records: Vec<(Input, Offset, Verdict)>,
+    /// Records whose dead letter did not fit: it goes without the value.
+    bare: Vec<(Input, Offset)>,
 }
 
 impl Condemned {
     pub fn add(&mut self, input: Input, offset: Offset, verdict: Verdict) {
         self.records.retain(|(i, o, _)| (*i, *o) != (input, offset));
         self.records.push((input, offset, verdict));
+    }
+
+    /// Has the record's dead letter written without its value; false if it was already.
+    pub fn leave_value_out(&mut self, input: Input, offset: Offset) -> bool {
+        let is_new = !self.is_bare(input, offset);
+        if is_new {
+            self.bare.push((input, offset));
+        }
+        is_new
+    }
+
+    pub fn is_bare(&self, input: Input, offset: Offset) -> bool {
+        self.bare.contains(&(input, offset))
     }
 
     pub fn verdict(&self, input: Input, offset: Offset) -> Option<Verdict> {

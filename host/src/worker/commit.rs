@@ -1,9 +1,9 @@
 //! Sets go out and outcomes come back. The next set is sealed only when the outcome of the one before it was applied.
 
-use super::{End, Flight, Worker};
+use super::{End, Flight, OnlyRecord, Worker};
 use crate::client::{Client, Commit, CommitFault, Member, Outcome, Snapshot, TaskOutcome, Verdict};
 use crate::processor::{FaultKind, GuestFault};
-use crate::record::{Input, Offset, Partition};
+use crate::record::Partition;
 use crate::task::{Halt, State, Task};
 
 impl<C: Client> Worker<C> {
@@ -62,10 +62,15 @@ impl<C: Client> Worker<C> {
     }
 
     /// The input record of a set that holds just one.
-    fn only_record(&self, chosen: &[Partition]) -> Option<(Partition, Input, Offset)> {
+    fn only_record(&self, chosen: &[Partition]) -> Option<OnlyRecord> {
         let mut filled = chosen.iter().filter_map(|p| self.tasks.get(p)).filter(|t| t.filled_records() > 0);
         match (filled.next(), filled.next()) {
-            (Some(task), None) => task.only_filled_record().map(|(input, offset)| (task.partition(), input, offset)),
+            (Some(task), None) => task.only_filled_record().map(|(input, offset, is_buried)| OnlyRecord {
+                partition: task.partition(),
+                input,
+                offset,
+                is_buried,
+            }),
             _ => None,
         }
     }
@@ -161,17 +166,25 @@ impl<C: Client> Worker<C> {
         self.recreate_task(partition);
     }
 
-    /// Sets get smaller until the record is found whose effects do not fit; that one is at fault.
+    /// Sets get smaller until the record is found whose effects do not fit; that one is at fault. A dead letter that
+    /// does not fit goes without its value.
     fn too_large(&mut self, why: String, flight: &Flight) {
         self.limits.halve();
-        if let Some((partition, input, offset)) = flight.only_record
-            && let Some(task) = self.tasks.get_mut(&partition)
-        {
+        let Some(OnlyRecord { partition, input, offset, is_buried }) = flight.only_record else {
+            let records = self.limits.bounds().commit_records_max;
+            return self.tasks.values_mut().for_each(|t| t.step_singly(records));
+        };
+        let Some(task) = self.tasks.get_mut(&partition) else { return };
+        if !is_buried {
             let fault = GuestFault { kind: FaultKind::TooLarge, index: None, message: why, backtrace: None };
-            return task.condemn(input, offset, fault, 1);
+            task.condemn(input, offset, fault, 1);
+        } else if !task.leave_value_out(input, offset) {
+            let way_out = "raise max.message.bytes of the topic of dead letters and start the host again";
+            self.halt_task(
+                partition,
+                format!("the dead letter of offset {offset} does not fit, even without value: {way_out}"),
+            );
         }
-        let records = self.limits.bounds().commit_records_max;
-        self.tasks.values_mut().for_each(|t| t.step_singly(records));
     }
 
     fn react(&mut self, cause: Option<CommitFault>, flight: &Flight) {
