@@ -169,7 +169,7 @@ impl<C: Client> Worker<C> {
     /// Sets get smaller until the record is found whose effects do not fit; that one is at fault. A dead letter that
     /// does not fit goes without its value.
     fn too_large(&mut self, why: String, flight: &Flight) {
-        self.limits.halve();
+        self.limits.isolate();
         let Some(OnlyRecord { partition, input, offset, is_buried }) = flight.only_record else {
             let records = self.limits.bounds().commit_records_max;
             return self.tasks.values_mut().for_each(|t| t.step_singly(records));
