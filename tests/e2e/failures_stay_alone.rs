@@ -13,9 +13,9 @@ use wasmill_tests::reader::{Isolation, Seen, read, values};
 use wasmill_tests::until::{LONG, until};
 use wasmill_tests::wasmill::{Application, guest, records, texts};
 
-/// The neighbour's records take at most this long while two dozen components misbehave on two cores. Undisturbed they
-/// take some 50 ms; one endless loop uses 300 ms of CPU time per try.
-const NEIGHBOUR_LAG_MAX: Duration = Duration::from_secs(10);
+/// The neighbour's records take at most this long while two dozen components misbehave, on two cores that may have other
+/// work. Undisturbed they take some 50 ms; one endless loop uses 300 ms of CPU time per try.
+const NEIGHBOUR_LAG_MAX: Duration = Duration::from_secs(20);
 
 /// One behaviour and what must come of it.
 struct Row {
@@ -62,7 +62,7 @@ fn rows() -> Vec<Row> {
         row("fail", "failure:malformed"),
         row("fail-somewhere", "failure:malformed"),
         row("lie-beyond", "failure:malformed"),
-        row("lie-first", "failure:malformed"),
+        Row { values: ["a", "b", "bad", "c"], ..row("lie-first", "failure:malformed") },
         row("shout", "trap"),
         row("exit", "trap"),
         sums,
@@ -213,6 +213,10 @@ fn each_failure_stays_its_processor_s_own() {
         assert!(!stage.host.has_ended(), "the host ended:\n{}", stage.host.last_words());
         admin.topics().contains(&"in-wear-out".to_owned()).then_some(())
     });
+    // How long a start takes is not the question here.
+    send(&stage.producer, "in-neighbour", 0, &["first"]);
+    records(&stage.broker, &mut stage.host, "out-neighbour", 0, 1);
+    stage.probes = 1;
     stage.probe();
     // The first record alone, so that the bad one meets an instance that has worked before.
     for row in rows() {
