@@ -7,11 +7,14 @@ mod committer;
 mod feed;
 mod fetcher;
 mod follow;
+mod groups;
 mod handle;
+mod inspector;
 mod list;
 mod locator;
 mod member;
 mod producer;
+mod replay;
 mod settings;
 mod table_reader;
 mod trouble;
@@ -21,7 +24,10 @@ pub use admin::{Admin, TopicsError};
 pub use committer::random;
 pub use feed::{Feed, FeedError, Tail, TopicRecord};
 pub use follow::Follow;
+pub use groups::groups_reading;
 pub use handle::ClientError;
+pub use inspector::{InspectError, Inspector};
+pub use replay::{Replay, ReplayError};
 pub use settings::{KafkaSettings, SettingsError};
 pub use table_reader::TableReader;
 
@@ -93,6 +99,7 @@ impl KafkaClient {
             outputs: settings.outputs.clone(),
             changelogs: settings.changelogs.clone(),
             dead_letters: settings.dead_letters.clone(),
+            dead_letter_bytes_max: settings.dead_letter_bytes(),
             timeout: properties.transaction_timeout,
         };
         let mut committer = Committer::new(plan, reader.clone());

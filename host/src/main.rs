@@ -36,21 +36,35 @@ enum Command {
         after_help = "Example: wasmill broker --folder broker-data --port 9092 &\n         kcat -L -b 127.0.0.1:9092"
     )]
     Broker(run::BrokerOptions),
+    /// Dead letters: list them, show them, send them again.
+    Dlq {
+        #[command(flatten)]
+        place: Where,
+        #[command(subcommand)]
+        command: run::DlqCommand,
+    },
+    /// Positions of tasks: show them, accept them after something was lost, begin anew.
+    Offsets {
+        #[command(flatten)]
+        place: Where,
+        #[command(subcommand)]
+        command: run::OffsetsCommand,
+    },
 }
 
 #[derive(Args)]
 struct Where {
     /// The manifest.
-    #[arg(long, short, default_value = "wasmill.toml")]
+    #[arg(long, short, default_value = "wasmill.toml", global = true)]
     manifest: PathBuf,
     /// Kafka's address, instead of `[kafka]` of the manifest: host:port, several with commas.
-    #[arg(long)]
+    #[arg(long, global = true)]
     bootstrap: Option<String>,
     /// The data folder, instead of `[host] data`.
-    #[arg(long)]
+    #[arg(long, global = true)]
     data: Option<PathBuf>,
     /// This host's name, instead of `[host] id`.
-    #[arg(long)]
+    #[arg(long, global = true)]
     host: Option<String>,
 }
 
@@ -74,6 +88,14 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Broker(options) => ended(run::run_broker(&options)),
+        Command::Dlq { place, command } => match manifest(&place) {
+            Ok(manifest) => told(run::dlq(&manifest, &command)),
+            Err(code) => code,
+        },
+        Command::Offsets { place, command } => match manifest(&place) {
+            Ok(manifest) => told(run::offsets(&manifest, &command)),
+            Err(code) => code,
+        },
     }
 }
 
@@ -97,6 +119,20 @@ fn ended(result: Result<(), run::RunError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_before_start() => wrong(&error.to_string()),
+        Err(error) => {
+            eprintln!("wasmill: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn told(result: Result<String, run::CommandError>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(run::CommandError::Wrong(text)) => wrong(&text),
         Err(error) => {
             eprintln!("wasmill: {error}");
             ExitCode::from(1)

@@ -1,16 +1,22 @@
 //! Builds everything from a topology and holds the order of start and stop. The one place that sees all parts.
 
 mod components;
+mod dlq;
 mod folder;
 mod host;
+mod offsets;
+mod reach;
 mod signal;
 mod stores;
 mod tables;
 mod thread;
 
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
+pub use dlq::{DlqCommand, dlq};
 pub use folder::{DataFolder, FolderError};
 pub use host::{Host, RunError};
+pub use offsets::{OffsetsCommand, offsets};
+pub use reach::CommandError;
 pub use tables::TablesError;
 pub use thread::{Ended, WorkerThread};
 

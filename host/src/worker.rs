@@ -3,11 +3,13 @@
 
 mod call;
 mod commit;
+mod crash_notes;
 mod limits;
 mod membership;
 mod setup;
 mod status;
 
+pub use crash_notes::CrashNotes;
 pub use setup::{ActiveVersion, Bounds, Command, OnError, OpenStore, Setup};
 pub use status::{Counters, TaskStatus, WorkerStatus};
 
@@ -18,7 +20,7 @@ use std::time::Duration;
 use crate::client::{Client, Event, Fatal, Member};
 use crate::clock::Clock;
 use crate::processor::Processor;
-use crate::record::{Input, Partition};
+use crate::record::{Input, Offset, Partition};
 use crate::task::{State, Task};
 use limits::Limits;
 
@@ -57,6 +59,8 @@ pub struct Worker<C: Client> {
     faults_in_a_row: u32,
     /// The host failed while a set was in commit: rewind once its outcome is known.
     is_rewind_due: bool,
+    /// Where this host notes what it is about to do, so that a record that kills it is found out.
+    crash_notes: Option<CrashNotes>,
     counters: Counters,
 }
 
@@ -64,6 +68,17 @@ pub struct Worker<C: Client> {
 #[derive(Debug)]
 struct Flight {
     member: Member,
+    /// The only input record in it, where there is only one: if that set is too large, the record is at fault.
+    only_record: Option<OnlyRecord>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OnlyRecord {
+    partition: Partition,
+    input: Input,
+    offset: Offset,
+    /// The set holds its dead letter.
+    is_buried: bool,
 }
 
 /// Partitions that the group wants back.
@@ -116,8 +131,16 @@ impl<C: Client> Worker<C> {
             rest_until: now,
             faults_in_a_row: 0,
             is_rewind_due: false,
+            crash_notes: None,
             counters: Counters::default(),
         }
+    }
+
+    /// Keeps notes of what is being processed, and heeds those of the last life.
+    #[must_use]
+    pub fn with_crash_notes(mut self, notes: CrashNotes) -> Self {
+        self.crash_notes = Some(notes);
+        self
     }
 
     /// One turn: serves the client for at most `wait`, makes at most one call, commits what is due.
@@ -136,7 +159,11 @@ impl<C: Client> Worker<C> {
             return Turn::Ended(end);
         }
         self.leave_if_ready();
-        self.end_if_stopped()
+        let turn = self.end_if_stopped();
+        if let (Turn::Ended(_), Some(notes)) = (&turn, &self.crash_notes) {
+            notes.end();
+        }
+        turn
     }
 
     /// Takes an order from the control side.

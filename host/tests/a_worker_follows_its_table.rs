@@ -387,6 +387,55 @@ fn a_bad_record_becomes_one_dead_letter_in_its_place() {
 }
 
 #[test]
+fn a_record_for_another_processor_is_passed_without_effect() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    let mut builder = BatchBuilder::new(Input(0), Partition(0), None);
+    for (offset, addressee) in [(10, None), (11, Some("app.other")), (12, Some("app.echo"))] {
+        let mut headers = Vec::new();
+        if let Some(addressee) = addressee {
+            Headers::push(&mut headers, ADDRESSEE_HEADER, Some(addressee.as_bytes()));
+        }
+        let value = if offset == 11 { &b"bad"[..] } else { b"good" };
+        let headers = Headers(&headers);
+        builder.push(&Record { offset, timestamp_ms: 1, key: None, value: Some(value), headers });
+    }
+    stage.play(Event::Records(builder.build()));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 13, 2, 0, 4)])]);
+}
+
+#[test]
+fn a_set_that_is_too_large_is_taken_apart_and_its_record_becomes_a_dead_letter() {
+    let too_large = || Some(CommitFault::TooLarge("no".into()));
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a", "large", "c"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 13, 3, 0, 4)])]);
+    stage.answer(Verdict::NotCommitted, too_large());
+    assert_eq!(stage.asked(), [Asked::Fetch(vec![(0, 10)])]);
+    stage.play(batch(0, 10, &["a", "large", "c"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])], "one record a set");
+    stage.answer(Verdict::Committed, None);
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 1, 0, 5)])]);
+    stage.answer(Verdict::NotCommitted, too_large());
+    stage.asked();
+    stage.play(batch(0, 11, &["large", "c"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 0, 1, 5)])], "its dead letter");
+    stage.answer(Verdict::NotCommitted, too_large());
+    stage.asked();
+    stage.play(batch(0, 11, &["large", "c"]));
+    stage.pass(100);
+    let value = stage.script.borrow().sealed.as_ref().map(|c| c.tasks[0].dead_letters[0].value.clone());
+    assert_eq!(value, Some(None), "a dead letter that does not fit goes without its value");
+    stage.answer(Verdict::Committed, None);
+    stage.pass(100);
+    assert_eq!(stage.asked().last(), Some(&Asked::Commit(vec![(0, 13, 1, 0, 6)])));
+}
+
+#[test]
 fn retry_keeps_the_prefix_and_other_tasks_go_on() {
     let retry = OnError::Retry { times: 2, backoff: Duration::from_millis(500) };
     let mut stage = Stage::running(retry, false, &[0, 1]);

@@ -90,6 +90,60 @@ impl Admin {
         }
     }
 
+    /// The names of all topics.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub fn topics(&self) -> Result<Vec<String>, TopicsError> {
+        Ok(self.partition_counts()?.into_keys().collect())
+    }
+
+    /// Forgets a group with its offsets; one that is not there is as good as forgotten.
+    ///
+    /// # Errors
+    /// The group has members, or the broker refuses.
+    pub fn delete_group(&self, group: &str) -> Result<(), TopicsError> {
+        let results = block_on(self.client.delete_groups(&[group], &options())).map_err(|e| self.unreachable(e))?;
+        for (name, code) in results.into_iter().filter_map(Result::err) {
+            match code {
+                RDKafkaErrorCode::GroupIdNotFound => {}
+                RDKafkaErrorCode::NonEmptyGroup => {
+                    let text = format!("group {name} has members: stop the hosts that run this processor first");
+                    return Err(TopicsError::Wrong(vec![text]));
+                }
+                code => return Err(TopicsError::Wrong(vec![format!("group {name} cannot be deleted: {code}")])),
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes topics with all that is in them, and waits until they are gone.
+    ///
+    /// # Errors
+    /// Every topic that the broker does not delete.
+    pub fn delete_topics(&self, names: &[String]) -> Result<(), TopicsError> {
+        let there = self.partition_counts()?;
+        let names: Vec<&str> = names.iter().map(String::as_str).filter(|n| there.contains_key(*n)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let results = block_on(self.client.delete_topics(&names, &options())).map_err(|e| self.unreachable(e))?;
+        let text = |(name, error)| format!("topic {name} cannot be deleted: {error}");
+        let problems: Vec<String> = results.into_iter().filter_map(Result::err).map(text).collect();
+        if !problems.is_empty() {
+            return Err(TopicsError::Wrong(problems));
+        }
+        let until = Instant::now() + PATIENCE;
+        while self.partition_counts()?.keys().any(|n| names.contains(&n.as_str())) {
+            if Instant::now() > until {
+                let text = format!("topics {} are still there after {PATIENCE:?}", names.join(", "));
+                return Err(TopicsError::Wrong(vec![text]));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
     fn partition_counts(&self) -> Result<BTreeMap<String, i32>, TopicsError> {
         let metadata = self.client.inner().fetch_metadata(None, PATIENCE).map_err(|e| self.unreachable(e))?;
         Ok(metadata.topics().iter().map(|t| (t.name().to_owned(), t.partitions().len() as i32)).collect())

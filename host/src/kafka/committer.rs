@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub outputs: Vec<String>,
     pub changelogs: Vec<String>,
     pub dead_letters: Option<String>,
+    /// What the topic of dead letters, and the producer, take.
+    pub dead_letter_bytes_max: usize,
     /// `transaction.timeout.ms`.
     pub timeout: Duration,
 }
@@ -114,6 +116,8 @@ impl Committer {
 
     fn write(&mut self, commit: &mut Commit, deadline: Instant) -> Result<(), Failed> {
         let Some(producer) = &mut self.producer else { unreachable!("made before a commit") };
+        let letters = commit.tasks.iter_mut().flat_map(|t| &mut t.dead_letters);
+        letters.for_each(|letter| letter.fit(self.plan.dead_letter_bytes_max));
         producer.begin().map_err(Failed::Resolve)?;
         let stores = self.plan.changelogs.len();
         for (index, task) in commit.tasks.iter().enumerate() {

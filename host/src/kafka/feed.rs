@@ -94,6 +94,16 @@ impl Feed {
         }
     }
 
+    /// Hands a record over for a partition of the caller's choice.
+    ///
+    /// # Errors
+    /// The broker does not take records for a long while.
+    pub fn put(&mut self, topic: &str, partition: i32, key: &[u8], value: &[u8]) -> Result<(), FeedError> {
+        let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).key(key).payload(value);
+        let failed = |error| FeedError::Kafka { doing: "write to", topic: topic.to_owned(), error };
+        self.producer.send(record).map_err(|(error, _)| failed(error))
+    }
+
     /// Waits until everything is delivered.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    fn locate(&self, partition: Partition) -> Result<Located, ClientError> {
+    pub fn locate(&self, partition: Partition) -> Result<Located, ClientError> {
         let committed = committed(&self.handle, &self.topics.inputs, partition)?;
         let mut inputs = Vec::new();
         for (i, (topic, committed)) in self.topics.inputs.iter().zip(committed).enumerate() {

@@ -19,7 +19,7 @@ use crate::kafka::{Admin, KafkaClient, KafkaSettings, TopicsError};
 use crate::processor::SharedTable;
 use crate::task::{Start, TaskSetup, VersionName};
 use crate::topology::{CHANGELOG_DELETE_RETENTION_MS, ErrorPolicy, ProcessorSettings, Topology};
-use crate::worker::{ActiveVersion, Bounds, Command, End, OnError, Setup, Worker, WorkerStatus};
+use crate::worker::{ActiveVersion, Bounds, Command, CrashNotes, End, OnError, Setup, Worker, WorkerStatus};
 
 /// Why a host does not run.
 #[derive(Debug, thiserror::Error)]
@@ -104,18 +104,19 @@ impl Host {
             let version = components.version(&self.topology, &processor, prepared).map_err(RunError::Engine)?;
             let name = VersionName { revision: 1, number: 1, digest: prepared.component.digest().to_string() };
             let setup = Setup {
-                task: Arc::new(task_setup(&self.topology, &processor, prepared)),
+                task: Arc::new(task_setup(&self.topology, &processor, tick_interval(&processor, prepared))),
                 bounds: bounds(&processor),
                 on_error: on_error(&processor.on_error),
                 open_store: stores.opener(),
                 tables: tables.clone(),
                 random: Box::new(crate::kafka::random),
             };
+            let notes = CrashNotes::open(&self._folder.crash_notes(&processor.name, worker))?;
             let empty = WorkerStatus::new(name.revision);
             let make = move || {
                 let client = KafkaClient::connect(&settings).map_err(|e| e.to_string())?;
                 let active = ActiveVersion { name, version: Box::new(version) };
-                Ok(Worker::new(setup, client, Arc::new(SystemClock::new()), active))
+                Ok(Worker::new(setup, client, Arc::new(SystemClock::new()), active).with_crash_notes(notes))
             };
             self.workers.push(WorkerThread::start(&processor.name, worker, empty, make)?);
         }
@@ -179,7 +180,10 @@ fn why(ended: &Ended) -> String {
 }
 
 /// The manifest's Kafka, or the embedded broker in the data folder.
-fn connect(topology: &Topology, folder: &DataFolder) -> Result<(Option<Broker>, BTreeMap<String, String>), RunError> {
+pub(super) fn connect(
+    topology: &Topology,
+    folder: &DataFolder,
+) -> Result<(Option<Broker>, BTreeMap<String, String>), RunError> {
     if let Some(kafka) = &topology.kafka {
         return Ok((None, kafka.clone()));
     }
@@ -189,7 +193,7 @@ fn connect(topology: &Topology, folder: &DataFolder) -> Result<(Option<Broker>, 
     Ok((Some(broker), BTreeMap::from([("bootstrap.servers".to_owned(), address)])))
 }
 
-fn kafka_settings(
+pub(super) fn kafka_settings(
     topology: &Topology,
     processor: &ProcessorSettings,
     kafka: &BTreeMap<String, String>,
@@ -205,10 +209,15 @@ fn kafka_settings(
         outputs: processor.outputs.clone(),
         changelogs: processor.stores.iter().map(|s| topology.changelog(processor, s)).collect(),
         dead_letters: Some(topology.dead_letters(processor)),
+        dead_letter_bytes_max: usize::try_from(topology.dead_letter_bytes(processor)).ok(),
     }
 }
 
-fn task_setup(topology: &Topology, processor: &ProcessorSettings, prepared: &Prepared) -> TaskSetup {
+pub(super) fn task_setup(
+    topology: &Topology,
+    processor: &ProcessorSettings,
+    tick_interval: Option<Duration>,
+) -> TaskSetup {
     let starts_at_end = processor.inputs.first().is_some_and(|i| i.starts_at_end);
     TaskSetup {
         group: topology.group(processor),
@@ -217,7 +226,7 @@ fn task_setup(topology: &Topology, processor: &ProcessorSettings, prepared: &Pre
         stores: processor.stores.iter().map(|s| s.name.clone()).collect(),
         start: if starts_at_end { Start::Latest } else { Start::Earliest },
         merge_wait: processor.merge_wait,
-        tick_interval: tick_interval(processor, prepared),
+        tick_interval,
         checkpoint_age_ms_max: CHANGELOG_DELETE_RETENTION_MS / 2,
     }
 }

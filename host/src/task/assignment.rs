@@ -34,29 +34,67 @@ pub struct RestoreFrom {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Halt {
     #[error(
-        "inputs of partition {partition} carry commits {found:?}: a transaction was torn. Compare outputs of both commits, \
-         then set offsets by hand and accept them"
+        "inputs of partition {partition} carry different commits (sequence, nonce) {found:?}: a transaction was torn"
     )]
     Torn { partition: Partition, found: Vec<(u64, u64)> },
     #[error(
-        "committed offsets of partition {partition} were lost or reset from outside ({what}), but the task has run before. \
-         Restore the offsets, or accept the present ones to go on with the state as it is"
+        "committed offsets of partition {partition} were lost or reset from outside ({what}), but the task has run before"
     )]
     OffsetsLost { partition: Partition, what: String },
-    #[error(
-        "records {expected}..{first} of {topic}/{partition} were removed before they were read. Accept the gap to go on at {first}"
-    )]
+    #[error("records {expected}..{first} of {topic}/{partition} were removed before they were read")]
     InputRemoved { topic: String, partition: Partition, expected: Offset, first: Offset },
     #[error(
-        "{topic}/{partition} ends at {end}, before the committed position {expected}: it was truncated or recreated. \
-         Restore it, or accept offsets in the new topic"
+        "{topic}/{partition} ends at {end}, before the committed position {expected}: it was truncated or recreated"
     )]
     InputTruncated { topic: String, partition: Partition, expected: Offset, end: Offset },
-    #[error(
-        "the changelog of store `{store}`, partition {partition}, {what}: state was lost. Restore the topic, or reset the \
-         processor to rebuild its state from its inputs"
-    )]
+    #[error("the changelog of store `{store}`, partition {partition}, {what}: state was lost")]
     ChangelogLost { store: String, partition: Partition, what: String },
+}
+
+impl Halt {
+    /// What an operator can do, with the exact command. `group` is `<application>.<processor>`.
+    pub fn way_out(&self, group: &str) -> String {
+        let accept = |partition: &Partition, to: &str| {
+            format!("`wasmill offsets accept {} --partition {partition}{to}`", processor_of(group))
+        };
+        match self {
+            Self::Torn { partition, .. } => {
+                format!(
+                    "compare the outputs of both commits, then go on from the present offsets: {}",
+                    accept(partition, "")
+                )
+            }
+            Self::OffsetsLost { partition, .. } => format!(
+                "restore the offsets, or say where to go on with the state as it is: {} (`wasmill offsets show {}` tells \
+                 which position the state belongs to)",
+                accept(partition, " --to OFFSET"),
+                processor_of(group)
+            ),
+            Self::InputRemoved { partition, first, .. } => {
+                format!("to go on at {first}, without what was removed: {}", accept(partition, ""))
+            }
+            Self::InputTruncated { partition, end, .. } => format!(
+                "restore the topic, or go on at its end, {end}: {}; to read what is there now: {}",
+                accept(partition, ""),
+                accept(partition, " --to earliest")
+            ),
+            Self::ChangelogLost { .. } => format!(
+                "restore the topic, or rebuild the state from the inputs, which writes outputs again: \
+                 `wasmill offsets reset {}`",
+                processor_of(group)
+            ),
+        }
+    }
+
+    /// The whole message: what was found, and the way out.
+    pub fn explain(&self, group: &str) -> String {
+        format!("{self}. The host stopped, {}", self.way_out(group))
+    }
+}
+
+/// The name that commands take; ids hold no dots.
+pub fn processor_of(group: &str) -> &str {
+    group.rsplit_once('.').map_or(group, |(_, processor)| processor)
 }
 
 /// Decides from what was found. `checkpoints` are those of the local stores, `now_ms` the wall clock.
@@ -141,7 +179,9 @@ fn lost_input(partition: Partition, input: &LocatedInput, topic: &str) -> Option
     (expected > input.end).then_some(Halt::InputTruncated { topic, partition, expected, end: input.end })
 }
 
-fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(), String> {
+pub(super) const FIRST_RECORDS_REMOVED: &str = "does not begin with its identity: its first records were removed";
+
+pub(super) fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(), String> {
     if found.end < mark.next {
         return Err(format!("ends at {}, but {} was committed", found.end, mark.next));
     }
@@ -149,7 +189,7 @@ fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(),
     match identity {
         Some(identity) if identity == mark.identity => Ok(()),
         Some(_) => Err("carries another identity: the topic was recreated".to_owned()),
-        None => Err("does not begin with its identity: its first records were removed".to_owned()),
+        None => Err(FIRST_RECORDS_REMOVED.to_owned()),
     }
 }
 
@@ -206,7 +246,7 @@ impl Task {
                 self.state = State::Restoring { left: stores.len() };
                 self.run_if_restored();
             }
-            Plan::Halt(halt) => self.state = State::Halted { why: halt.to_string() },
+            Plan::Halt(halt) => self.state = State::Halted { why: halt.explain(&self.setup.group) },
         }
         Ok(plan)
     }

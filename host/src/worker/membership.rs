@@ -29,10 +29,17 @@ impl<C: Client> Worker<C> {
                 task
             }
         };
+        if let Some(notes) = self.crash_notes.as_ref().filter(|n| n.was_unclean()) {
+            // What killed the last life lies within a set, or two of them, after the committed position.
+            task.step_singly(2 * self.setup.bounds.commit_records_max);
+            for (input, offset, fault, stops) in notes.condemned(partition) {
+                task.condemn(input, offset, fault, stops);
+            }
+        }
         if task.state() == &State::Created {
             self.to_locate.insert(partition, self.clock.monotonic());
         } else {
-            self.counters.note_fault(format!("task {partition} halted: {:?}", task.state()));
+            self.counters.note_halt(format!("task {partition} halted: {:?}", task.state()));
             task.roll_back();
         }
         self.tasks.insert(partition, task);
@@ -150,7 +157,10 @@ impl<C: Client> Worker<C> {
                 }
                 self.fetch_if_running(partition);
             }
-            Ok(Plan::Halt(halt)) => self.counters.note_fault(format!("task {partition} halted: {halt}")),
+            Ok(Plan::Halt(halt)) => {
+                let why = halt.explain(&self.setup.task.group);
+                self.counters.note_halt(format!("task {partition} halted: {why}"));
+            }
             Err(error) => self.halt_task(partition, format!("its stores cannot be prepared: {error}")),
         }
     }
@@ -191,11 +201,11 @@ impl<C: Client> Worker<C> {
         } else {
             Halt::InputTruncated { topic, partition, expected, end }
         };
-        self.halt_task(partition, halt.to_string());
+        self.halt_task(partition, halt.explain(&self.setup.task.group));
     }
 
     pub(super) fn halt_task(&mut self, partition: Partition, why: String) {
-        self.counters.note_fault(format!("task {partition} halted: {why}"));
+        self.counters.note_halt(format!("task {partition} halted: {why}"));
         if let Some(task) = self.tasks.get_mut(&partition) {
             task.halt(why);
             self.instance = None;
