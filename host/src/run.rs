@@ -3,6 +3,7 @@
 mod components;
 mod folder;
 mod host;
+mod query;
 mod signal;
 mod stores;
 mod tables;
@@ -11,6 +12,7 @@ mod thread;
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
 pub use folder::{DataFolder, FolderError};
 pub use host::{Host, RunError};
+pub use query::QueryError;
 pub use tables::TablesError;
 pub use thread::{Ended, WorkerThread};
 

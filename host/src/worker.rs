@@ -5,9 +5,11 @@ mod call;
 mod commit;
 mod limits;
 mod membership;
+mod query;
 mod setup;
 mod status;
 
+pub use query::{NoAnswer, StoredValue};
 pub use setup::{ActiveVersion, Bounds, Command, OnError, OpenStore, Setup};
 pub use status::{Counters, TaskStatus, WorkerStatus};
 
