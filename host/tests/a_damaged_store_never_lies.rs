@@ -260,6 +260,9 @@ fn every_damage_of_the_folder_has_its_answer() {
     }
 }
 
+/// A name, and what is done to a file.
+type Way = (&'static str, fn(&Path));
+
 /// A store with tables, damaged in every file in several ways.
 #[test]
 fn no_file_can_be_damaged_unseen() {
@@ -278,7 +281,7 @@ fn no_file_can_be_damaged_unseen() {
     }
     drop((store, stores));
     let files = all_files(&whole);
-    let ways: [(&str, fn(&Path)); 4] = [
+    let ways: [Way; 4] = [
         ("deleted", |f| fs::remove_file(f).expect("gone")),
         ("cut in half", |f| truncate(f, len(f) / 2)),
         ("garbage in the middle", |f| scramble(f, len(f) / 2, 100)),
