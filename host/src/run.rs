@@ -6,6 +6,7 @@ mod folder;
 mod host;
 mod offsets;
 mod reach;
+mod query;
 mod signal;
 mod stores;
 mod tables;
@@ -17,6 +18,7 @@ pub use folder::{DataFolder, FolderError};
 pub use host::{Host, RunError};
 pub use offsets::{OffsetsCommand, offsets};
 pub use reach::CommandError;
+pub use query::QueryError;
 pub use tables::TablesError;
 pub use thread::{Ended, WorkerThread};
 

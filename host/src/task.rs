@@ -384,6 +384,11 @@ impl Task {
         self.scope.stores.iter_mut().try_for_each(|s| s.wipe())
     }
 
+    /// Whether local storage failed under one of the stores.
+    pub fn is_damaged(&self) -> bool {
+        self.scope.stores.iter().any(|s| s.is_damaged())
+    }
+
     /// Lines logged by calls since the last time.
     pub fn take_log(&mut self) -> Vec<crate::processor::LogLine> {
         std::mem::take(&mut self.scope.log)

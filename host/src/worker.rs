@@ -6,10 +6,12 @@ mod commit;
 mod crash_notes;
 mod limits;
 mod membership;
+mod query;
 mod setup;
 mod status;
 
 pub use crash_notes::CrashNotes;
+pub use query::{NoAnswer, StoredValue};
 pub use setup::{ActiveVersion, Bounds, Command, OnError, OpenStore, Setup};
 pub use status::{Counters, TaskStatus, WorkerStatus};
 

@@ -219,6 +219,10 @@ impl<C: Client> Worker<C> {
         self.set_began = None;
         let partitions: Vec<_> = self.tasks.keys().copied().collect();
         for partition in partitions {
+            if self.tasks.get(&partition).is_some_and(Task::is_damaged) {
+                self.rebuild(partition, "local storage failed");
+                continue;
+            }
             self.tasks.get_mut(&partition).into_iter().for_each(Task::roll_back);
             self.unhold(partition);
             self.fetch_if_running(partition);
