@@ -74,6 +74,19 @@ impl Log {
         self.end += 1;
     }
 
+    /// Retention: everything before `first` is gone.
+    pub fn remove_before(&mut self, first: i64) {
+        self.entries.retain(|e| e.offset >= first);
+        self.first = first;
+    }
+
+    /// The log has lost everything from `end` on.
+    pub fn truncate(&mut self, end: i64) {
+        self.entries.retain(|e| e.offset < end);
+        self.open.retain(|_, from| *from < end);
+        self.end = end;
+    }
+
     pub fn first(&self) -> i64 {
         self.first
     }

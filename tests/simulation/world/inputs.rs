@@ -1,7 +1,9 @@
 //! The producers of the inputs: plain ones and transactional ones, some of whose records are never committed.
 
+use wasmill::record::partition_of;
+
 use crate::cluster::{Cluster, NewEntry, Place, Role};
-use crate::processors::{FAILS, FLAKY, HOST_FAILS, LIES, TRAPS};
+use crate::processors::{BREAKS_BAD, FAILS, FLAKY, HOST_FAILS, LIES, TRAPS};
 use crate::random::Random;
 use crate::scenario::Scenario;
 
@@ -9,6 +11,7 @@ pub struct Inputs {
     left: u64,
     inputs: u16,
     partitions: i32,
+    tables: u16,
     has_poison: bool,
     is_transactional: bool,
     /// Of the foreign producers: who has a transaction open, and where.
@@ -20,7 +23,7 @@ pub struct Inputs {
 /// Producers of ours count from 1; these are none of ours.
 const FOREIGN_PRODUCERS: u64 = 1 << 40;
 
-const KEYS: &[&str] = &["a", "b", "c", "d", "e", "f", "g"];
+pub const KEYS: &[&str] = &["a", "b", "c", "d", "e", "f", "g"];
 
 impl Inputs {
     pub fn new(scenario: &Scenario, random: Random) -> Self {
@@ -28,6 +31,7 @@ impl Inputs {
             left: scenario.records,
             inputs: scenario.inputs,
             partitions: scenario.partitions,
+            tables: scenario.tables,
             has_poison: scenario.has_poison,
             is_transactional: scenario.has_transactional_inputs,
             open: Vec::new(),
@@ -40,6 +44,9 @@ impl Inputs {
     pub fn produce(&mut self, cluster: &mut Cluster, now_ms: i64) {
         if !self.open.is_empty() && self.random.chance(400) {
             return self.end_one(cluster);
+        }
+        if self.tables > 0 && self.random.chance(300) {
+            return self.produce_row(cluster, now_ms);
         }
         let count = self.random.within(1, 12).min(self.left);
         self.left -= count;
@@ -54,6 +61,27 @@ impl Inputs {
             self.next_producer += 1;
             self.open.push((producer, place));
         }
+    }
+
+    /// Some records into every partition of every input.
+    pub fn produce_everywhere(&mut self, cluster: &mut Cluster, now_ms: i64) {
+        let (inputs, partitions) = (self.inputs, self.partitions);
+        for (input, partition) in (0..inputs).flat_map(|i| (0..partitions).map(move |p| (i, p))) {
+            let place = Place { topic: cluster.topic(Role::Input(input)), partition };
+            let records: Vec<NewEntry> = (0..3).map(|_| self.record(now_ms)).collect();
+            let now = cluster.now;
+            cluster.log_mut(place).append(&records, 0, now);
+        }
+    }
+
+    /// A new value, or a removal, in a table.
+    fn produce_row(&mut self, cluster: &mut Cluster, timestamp_ms: i64) {
+        let topic = cluster.topic(Role::Table(self.random.below(u64::from(self.tables)) as u16));
+        let key = self.random.pick(KEYS).as_bytes().to_vec();
+        let partition = partition_of(&key, cluster.topics[topic].partitions.len() as i32).0;
+        let value = (!self.random.chance(200)).then(|| self.random.below(100_000).to_string().into_bytes());
+        let (row, now) = (NewEntry { key: Some(key), value, headers: Vec::new(), timestamp_ms }, cluster.now);
+        cluster.log_mut(Place { topic, partition }).append(&[row], 0, now);
     }
 
     fn end_one(&mut self, cluster: &mut Cluster) {
@@ -83,6 +111,7 @@ impl Inputs {
             1 if self.has_poison => TRAPS,
             2 if self.has_poison => LIES,
             3 if self.has_poison => FLAKY,
+            5 | 6 => BREAKS_BAD,
             4 if self.has_poison && self.random.chance(200) => HOST_FAILS,
             _ => b'v',
         };
