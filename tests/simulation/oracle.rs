@@ -57,7 +57,7 @@ impl Oracle {
             self.commits += 1;
             self.outputs += effects.records.len() as u64;
             self.ticks += effects.ticks.len() as u64;
-            self.dead_letters += effects.dead_letters.len() as u64;
+            self.dead_letters += (effects.dead_letters.len() + effects.dead_ticks.len()) as u64;
             let task = &mut self.tasks[partition as usize];
             task.commit(cluster, effects, next, metadata, self.tick_interval_ms)
                 .map_err(|violation| format!("partition {partition} #{}: {violation}", metadata.sequence))?;

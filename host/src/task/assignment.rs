@@ -176,6 +176,17 @@ fn restore_from(
 }
 
 impl Task {
+    /// Notes that its committed positions and the ends of its topics are being asked for.
+    pub fn asked(&mut self, now_ms: i64) {
+        self.asked_ms = now_ms;
+    }
+
+    /// Whether a restore that ends now took so long that removals may have been collected before they were read.
+    pub fn is_restored_too_late(&self, now_ms: i64) -> bool {
+        let is_restoring = matches!(self.state, State::Restoring { .. });
+        is_restoring && !(0..=self.setup.checkpoint_age_ms_max).contains(&(now_ms - self.asked_ms))
+    }
+
     /// Decides what to do with what was found, and enters the state that follows.
     ///
     /// # Errors
@@ -240,14 +251,14 @@ impl Task {
     }
 
     /// One store has all of its changelog.
-    pub fn restored(&mut self, store: u16, to: Offset, now_ms: i64) -> Result<(), StoreError> {
+    pub fn restored(&mut self, store: u16, to: Offset) -> Result<(), StoreError> {
         let State::Restoring { left } = &mut self.state else { return Ok(()) };
         let index = usize::from(store);
         let checkpoint = Checkpoint {
             identity: self.committed.metadata.changelogs[index].identity,
             next: to,
             sequence: self.committed.metadata.sequence,
-            at_end_ms: now_ms,
+            at_end_ms: self.asked_ms,
         };
         self.scope.stores[index].restored(&checkpoint)?;
         *left -= 1;

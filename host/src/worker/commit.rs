@@ -135,8 +135,8 @@ impl<C: Client> Worker<C> {
         }
     }
 
-    /// The commit stands but the local store does not have it: empty the store and read its changelog.
-    fn rebuild(&mut self, partition: Partition, why: &str) {
+    /// The local store does not have what is committed, or may not: empty the store and read its changelog.
+    pub(super) fn rebuild(&mut self, partition: Partition, why: &str) {
         self.counters.note_fault(format!("partition {partition}: {why}; its state is restored from the changelog"));
         if let Some(task) = self.tasks.get_mut(&partition)
             && let Err(error) = task.wipe()

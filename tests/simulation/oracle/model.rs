@@ -152,6 +152,14 @@ impl TaskModel {
         if (&output.key, output.timestamp_ms) != (&entry.key, entry.timestamp_ms) {
             return Err(format!("input {input}: the output of {offset} has another key or time"));
         }
+        cluster.note(|| {
+            format!(
+                "judge: {}, input {input}: record {offset} of {:?}, {:?}",
+                self.partition,
+                entry.key,
+                value.map(<[u8]>::len)
+            )
+        });
         let (place, amount) = (place_of(input, offset, value), amount_of(value));
         let key = entry.key.clone().unwrap_or_else(|| NULL_KEY.to_vec());
         let all = self.tallies.get(ALL_KEY).copied().unwrap_or_default().add(place, amount);

@@ -265,6 +265,7 @@ impl World {
     fn compact(&mut self) {
         let mut cluster = self.cluster.borrow_mut();
         let now = cluster.now;
+        cluster.note(|| "world: the cleaner runs".to_owned());
         for topic in cluster.topics.iter_mut().filter(|t| matches!(t.role, Role::Changelog(_))) {
             topic.partitions.iter_mut().for_each(|log| log.compact(now, CHECKPOINT_AGE * 2));
         }

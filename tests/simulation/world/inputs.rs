@@ -63,10 +63,10 @@ impl Inputs {
         }
     }
 
-    /// Some records into every partition of every input.
-    pub fn produce_everywhere(&mut self, cluster: &mut Cluster, now_ms: i64) {
+    /// Some records into every partition but one of every input.
+    pub fn produce_beside(&mut self, but: i32, cluster: &mut Cluster, now_ms: i64) {
         let (inputs, partitions) = (self.inputs, self.partitions);
-        for (input, partition) in (0..inputs).flat_map(|i| (0..partitions).map(move |p| (i, p))) {
+        for (input, partition) in (0..inputs).flat_map(|i| (0..partitions).filter(|p| *p != but).map(move |p| (i, p))) {
             let place = Place { topic: cluster.topic(Role::Input(input)), partition };
             let records: Vec<NewEntry> = (0..3).map(|_| self.record(now_ms)).collect();
             let now = cluster.now;

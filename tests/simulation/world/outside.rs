@@ -56,7 +56,9 @@ impl World {
         self.note(|| format!("world: {damage:?} on partition {partition}"));
         self.damaged = Some(partition);
         self.stats.damages += 1;
-        self.inputs.produce_everywhere(&mut self.cluster.borrow_mut(), self.time.wall_ms());
+        // A log that was cut and then grew again cannot be told from one that was not.
+        let but = if matches!(damage, Damage::InputTruncated) { partition } else { -1 };
+        self.inputs.produce_beside(but, &mut self.cluster.borrow_mut(), self.time.wall_ms());
         self.await_halt(partition).map_err(|violation| format!("{damage:?} on partition {partition}: {violation}"))?;
         let after = self.oracle.task(partition).committed.as_ref().map(|m| m.sequence);
         if before != after {
