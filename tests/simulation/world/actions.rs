@@ -287,6 +287,7 @@ impl World {
                 self.inputs.produce(&mut self.cluster.borrow_mut(), now_ms);
             }
         }
+        self.compact();
         // Longer than removals are kept; who restores meanwhile must be done before they go.
         for _ in 0..50 {
             for other in 0..self.hosts.len() {

@@ -55,8 +55,7 @@ impl Inputs {
         let place = Place { topic: cluster.topic(Role::Input(input)), partition };
         let records: Vec<NewEntry> = (0..count).map(|_| self.record(now_ms)).collect();
         let producer = if self.is_transactional && self.random.chance(300) { self.next_producer } else { 0 };
-        let now = cluster.now;
-        cluster.log_mut(place).append(&records, producer, now);
+        cluster.log_mut(place).append(&records, producer);
         if producer != 0 && !records.is_empty() {
             self.next_producer += 1;
             self.open.push((producer, place));
@@ -69,8 +68,7 @@ impl Inputs {
         for (input, partition) in (0..inputs).flat_map(|i| (0..partitions).filter(|p| *p != but).map(move |p| (i, p))) {
             let place = Place { topic: cluster.topic(Role::Input(input)), partition };
             let records: Vec<NewEntry> = (0..3).map(|_| self.record(now_ms)).collect();
-            let now = cluster.now;
-            cluster.log_mut(place).append(&records, 0, now);
+            cluster.log_mut(place).append(&records, 0);
         }
     }
 
@@ -80,14 +78,14 @@ impl Inputs {
         let key = self.random.pick(KEYS).as_bytes().to_vec();
         let partition = partition_of(&key, cluster.topics[topic].partitions.len() as i32).0;
         let value = (!self.random.chance(200)).then(|| self.random.below(100_000).to_string().into_bytes());
-        let (row, now) = (NewEntry { key: Some(key), value, headers: Vec::new(), timestamp_ms }, cluster.now);
-        cluster.log_mut(Place { topic, partition }).append(&[row], 0, now);
+        let row = NewEntry { key: Some(key), value, headers: Vec::new(), timestamp_ms };
+        cluster.log_mut(Place { topic, partition }).append(&[row], 0);
     }
 
     fn end_one(&mut self, cluster: &mut Cluster) {
         let (producer, place) = self.open.swap_remove(self.random.below(self.open.len() as u64) as usize);
-        let (is_commit, now) = (self.random.chance(600), cluster.now);
-        cluster.log_mut(place).mark(producer, is_commit, now);
+        let is_commit = self.random.chance(600);
+        cluster.log_mut(place).mark(producer, is_commit);
     }
 
     /// Ends every open transaction, as their time-outs would.

@@ -125,8 +125,7 @@ impl World {
             }
             Damage::InputRemoved => {
                 let record = crate::cluster::NewEntry::default();
-                let now = cluster.now;
-                cluster.log_mut(place).append(&[record.clone(), record], 0, now);
+                cluster.log_mut(place).append(&[record.clone(), record], 0);
                 let end = cluster.log(place).end();
                 cluster.log_mut(place).remove_before(end);
             }
