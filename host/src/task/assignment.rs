@@ -374,4 +374,18 @@ mod tests {
             assert_eq!(name(&located, Some(checkpoint)), expected, "{what}");
         }
     }
+
+    #[test]
+    fn a_checkpoint_is_as_old_as_its_question_and_a_slow_restore_starts_over() {
+        let ours = metadata(4, 9).to_string();
+        let store: Box<dyn crate::store::Store> = Box::new(crate::store::MemoryStore::new(false));
+        let mut task = Task::new(Partition(3), std::sync::Arc::new(setup()), Default::default(), vec![store]);
+        task.asked(5000);
+        task.assign(&located(Some(&ours), Some(&ours)), 5400).expect("memory can be emptied");
+        let too_late = [4999, 5000, 6000, 6001].map(|now_ms| task.is_restored_too_late(now_ms));
+        assert_eq!(too_late, [true, false, false, true], "removals may be gone, or the clock was set back");
+        task.restored(0, Offset(60)).expect("memory takes a checkpoint");
+        assert_eq!(task.scope.stores[0].checkpoint().map(|c| c.at_end_ms), Some(5000));
+        assert_eq!(task.state(), &State::Running);
+    }
 }
