@@ -123,6 +123,8 @@ pub struct Task {
     dead_letters: Vec<DeadLetter>,
     /// Input records in the filling set.
     filled_records: usize,
+    /// Wall time at which the ends of its topics were asked for: what is restored is not newer than that.
+    asked_ms: i64,
     /// A set must be sealed even if nothing was read: genesis.
     must_commit: bool,
     /// Verdicts on the record at the front, under the `retry` policy.
@@ -169,6 +171,7 @@ impl Task {
             has_ticked_last: false,
             dead_letters: Vec::new(),
             filled_records: 0,
+            asked_ms: 0,
             must_commit: false,
             retries: 0,
             condemned: Condemned::default(),

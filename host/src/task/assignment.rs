@@ -216,6 +216,17 @@ fn restore_from(
 }
 
 impl Task {
+    /// Notes that its committed positions and the ends of its topics are being asked for.
+    pub fn asked(&mut self, now_ms: i64) {
+        self.asked_ms = now_ms;
+    }
+
+    /// Whether a restore that ends now took so long that removals may have been collected before they were read.
+    pub fn is_restored_too_late(&self, now_ms: i64) -> bool {
+        let is_restoring = matches!(self.state, State::Restoring { .. });
+        is_restoring && !(0..=self.setup.checkpoint_age_ms_max).contains(&(now_ms - self.asked_ms))
+    }
+
     /// Decides what to do with what was found, and enters the state that follows.
     ///
     /// # Errors
@@ -280,14 +291,14 @@ impl Task {
     }
 
     /// One store has all of its changelog.
-    pub fn restored(&mut self, store: u16, to: Offset, now_ms: i64) -> Result<(), StoreError> {
+    pub fn restored(&mut self, store: u16, to: Offset) -> Result<(), StoreError> {
         let State::Restoring { left } = &mut self.state else { return Ok(()) };
         let index = usize::from(store);
         let checkpoint = Checkpoint {
             identity: self.committed.metadata.changelogs[index].identity,
             next: to,
             sequence: self.committed.metadata.sequence,
-            at_end_ms: now_ms,
+            at_end_ms: self.asked_ms,
         };
         self.scope.stores[index].restored(&checkpoint)?;
         *left -= 1;
@@ -402,5 +413,19 @@ mod tests {
         for (what, checkpoint, expected) in cases {
             assert_eq!(name(&located, Some(checkpoint)), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_is_as_old_as_its_question_and_a_slow_restore_starts_over() {
+        let ours = metadata(4, 9).to_string();
+        let store: Box<dyn crate::store::Store> = Box::new(crate::store::MemoryStore::new(false));
+        let mut task = Task::new(Partition(3), std::sync::Arc::new(setup()), Default::default(), vec![store]);
+        task.asked(5000);
+        task.assign(&located(Some(&ours), Some(&ours)), 5400).expect("memory can be emptied");
+        let too_late = [4999, 5000, 6000, 6001].map(|now_ms| task.is_restored_too_late(now_ms));
+        assert_eq!(too_late, [true, false, false, true], "removals may be gone, or the clock was set back");
+        task.restored(0, Offset(60)).expect("memory takes a checkpoint");
+        assert_eq!(task.scope.stores[0].checkpoint().map(|c| c.at_end_ms), Some(5000));
+        assert_eq!(task.state(), &State::Running);
     }
 }

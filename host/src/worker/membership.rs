@@ -107,8 +107,14 @@ impl<C: Client> Worker<C> {
 
     pub(super) fn locate_due(&mut self, now: Duration) {
         let due: Vec<_> = self.to_locate.iter().filter(|(_, at)| **at <= now).map(|(p, _)| *p).collect();
+        let now_ms = self.clock.wall_ms();
         for partition in due {
             self.to_locate.remove(&partition);
+            self.tasks
+                .get_mut(&partition)
+                .filter(|t| t.state() == &State::Created)
+                .into_iter()
+                .for_each(|t| t.asked(now_ms));
             self.client.locate(partition);
         }
     }
@@ -176,7 +182,10 @@ impl<C: Client> Worker<C> {
 
     pub(super) fn restored(&mut self, store: u16, partition: Partition, to: Offset) {
         let now_ms = self.clock.wall_ms();
-        let restored = self.tasks.get_mut(&partition).map(|t| t.restored(store, to, now_ms));
+        if self.tasks.get(&partition).is_some_and(|t| t.is_restored_too_late(now_ms)) {
+            return self.rebuild(partition, "restoring took longer than removals are kept");
+        }
+        let restored = self.tasks.get_mut(&partition).map(|t| t.restored(store, to));
         match restored {
             Some(Ok(())) => self.fetch_if_running(partition),
             Some(Err(error)) => self.halt_task(partition, format!("its state cannot be restored: {error}")),
