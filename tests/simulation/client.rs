@@ -123,8 +123,7 @@ impl Client for SimClient {
 
     fn seal(&mut self) -> Result<Snapshot, Event> {
         let side = &mut *self.0.borrow_mut();
-        let is_served = side.connection.mutant != Some(Mutant::SkipQueue);
-        if let Some(event) = is_served.then(|| side.group_event()).flatten() {
+        if let Some(event) = side.group_event() {
             side.note(|| format!("seal -> {}", brief(&event)));
             return Err(event);
         }

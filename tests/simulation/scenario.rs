@@ -51,7 +51,7 @@ impl Scenario {
         let tick_ms = random.within(200, 900);
         let has_poison = random.chance(500);
         let backoff = Duration::from_millis(random.within(5, 50));
-        Self {
+        let scenario = Self {
             partitions: random.within(1, 4) as i32,
             inputs,
             outputs,
@@ -76,7 +76,23 @@ impl Scenario {
             pace: pace(random),
             faults: Faults::swarm(random),
             mutant,
+        };
+        scenario.focused()
+    }
+
+    /// A planted fault is looked for where it can show: its occasion is there in every run, how often is drawn.
+    fn focused(mut self) -> Self {
+        match self.mutant {
+            Some(Mutant::KeepProducer) => {
+                self.faults.cut_permille = self.faults.cut_permille.max(40);
+                self.faults.held_permille = self.faults.held_permille.max(400);
+            }
+            Some(Mutant::RestoreToStable) => self.pace.marker_slow_permille = self.pace.marker_slow_permille.max(50),
+            Some(Mutant::ForgetApply) => self.faults.disk_permille = self.faults.disk_permille.max(5),
+            Some(Mutant::ForgetTables) => self.tables = self.tables.max(1),
+            _ => {}
         }
+        self
     }
 
     pub fn roles(&self) -> Vec<(Role, i32)> {

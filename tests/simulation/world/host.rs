@@ -142,7 +142,7 @@ impl Host {
     /// Starts the workers that do not run.
     pub fn start(&mut self, connection: &Connection, random: &mut Random) {
         if std::mem::take(&mut self.is_new) {
-            self.tables = Tables::begin(&connection.cluster.borrow(), self.scenario.tables);
+            self.tables = Tables::begin(&connection.cluster.borrow(), self.scenario.tables, random);
             self.running = self.deployed;
         }
         for worker in 0..self.seats.len() {

@@ -12,6 +12,7 @@ use crate::random::Random;
 #[derive(Default)]
 pub struct Tables {
     copies: Vec<Copy>,
+    moves_permille: u64,
 }
 
 struct Copy {
@@ -23,7 +24,7 @@ struct Copy {
 
 impl Tables {
     /// What a new process has: empty copies, complete once they have come to the present ends.
-    pub fn begin(cluster: &Cluster, tables: u16) -> Self {
+    pub fn begin(cluster: &Cluster, tables: u16, random: &mut Random) -> Self {
         let copy = |table: u16| {
             let topic = cluster.topic(Role::Table(table));
             let until: Vec<i64> = cluster.topics[topic].partitions.iter().map(crate::cluster::Log::end).collect();
@@ -32,7 +33,7 @@ impl Tables {
             shared.store(Arc::new(Table { positions, ..Table::default() }));
             Copy { topic, until, shared }
         };
-        Self { copies: (0..tables).map(copy).collect() }
+        Self { copies: (0..tables).map(copy).collect(), moves_permille: *random.pick(MOVES_PERMILLE) }
     }
 
     pub fn shared(&self) -> Vec<SharedTable> {
@@ -41,14 +42,14 @@ impl Tables {
 
     /// Sometimes one of them moves on, by some records or to its end.
     pub fn run(&self, cluster: &Cluster, random: &mut Random) {
-        for copy in self.copies.iter().filter(|_| random.chance(MOVES_PERMILLE)).collect::<Vec<_>>() {
+        for copy in self.copies.iter().filter(|_| random.chance(self.moves_permille)).collect::<Vec<_>>() {
             copy.advance(cluster, random);
         }
     }
 }
 
-/// Slow enough that hosts differ, and that one is behind what another has committed.
-const MOVES_PERMILLE: u64 = 150;
+/// Of a process: hosts differ, so that one is behind what another has committed.
+const MOVES_PERMILLE: &[u64] = &[10, 30, 300];
 
 impl Copy {
     fn advance(&self, cluster: &Cluster, random: &mut Random) {
