@@ -14,6 +14,16 @@ pub enum Target {
     BrokerThenHost,
 }
 
+impl Target {
+    pub fn has_host(self) -> bool {
+        self != Self::Broker
+    }
+
+    pub fn has_broker(self) -> bool {
+        !matches!(self, Self::Host | Self::HostTwice)
+    }
+}
+
 /// Every kind of kill comes in any five rounds that begin at a multiple of five.
 const TARGETS: [Target; 5] =
     [Target::Host, Target::HostTwice, Target::Broker, Target::HostThenBroker, Target::BrokerThenHost];

@@ -16,9 +16,9 @@ const QUIET: Duration = Duration::from_millis(100);
 /// What a round did.
 pub struct Line {
     round: Round,
-    /// Given by this life of the host before the kill.
+    /// Seen in this round before the kill.
     results: u64,
-    /// Requests without a committed result just after the kill.
+    /// Requests sent before the kill that had no committed result then.
     in_progress: u64,
     /// From the kill to the next result.
     back: Duration,
@@ -28,23 +28,31 @@ pub struct Line {
 }
 
 pub fn play(stage: &mut Stage, round: &Round) -> anyhow::Result<Line> {
-    let begun = stage.progress.results;
+    let Round { target, burst, meanwhile, .. } = *round;
     for tries in 1..=TRIES_MAX {
-        stage.send(round.burst)?;
-        stage
-            .wait("this life's results", |it| it.progress.results >= begun + round.results_min.min(round.burst / 3))?;
-        stage.send(round.burst)?;
+        let begun = stage.progress.results;
+        stage.send(burst)?;
+        let least = round.results_min.min(burst / 3);
+        stage.wait("results before the kill", |it| it.progress.results >= begun + least)?;
+        stage.send(burst)?;
         // No condition is waited for: the moment is to be any moment.
         std::thread::sleep(Duration::from_millis(round.delay_ms));
+        let (asked, results) = (stage.requests_sent(), stage.progress.results - begun);
         let killed = Instant::now();
-        let results = stage.progress.results - begun;
-        strike(stage, round.target);
-        let in_progress = in_progress(stage, round.target)?;
-        stage.send(round.meanwhile)?;
-        revive(stage, round)?;
+        strike(stage, target);
+        stage.send(meanwhile)?;
+        if target.has_broker() {
+            stage.broker.resume()?;
+        }
+        if target.has_host() {
+            // Nobody decides anything now: what is not seen in the end was in progress.
+            while stage.look(QUIET)? {}
+        }
+        let in_progress = asked.saturating_sub(stage.progress.results);
+        start_host(stage, round)?;
         let before = stage.progress.results;
-        stage.send(1 + round.meanwhile)?;
-        stage.wait("results after the restart", |it| it.progress.results > before)?;
+        stage.send(1 + meanwhile)?;
+        stage.wait("results after the kill", |it| it.progress.results > before)?;
         if in_progress > 0 {
             let (back, restored) = (killed.elapsed(), stage.host.restored());
             return Ok(Line { round: *round, results, in_progress, back, restored, tries });
@@ -68,29 +76,13 @@ fn strike(stage: &mut Stage, target: Target) {
     }
 }
 
-/// Requests sent whose result is not committed. With the broker away nothing more can be seen.
-fn in_progress(stage: &mut Stage, target: Target) -> anyhow::Result<u64> {
-    if matches!(target, Target::Host | Target::HostTwice) {
-        while stage.look(QUIET)? {}
+fn start_host(stage: &mut Stage, round: &Round) -> anyhow::Result<()> {
+    if round.target == Target::HostTwice {
+        stage.host.start()?;
+        std::thread::sleep(Duration::from_millis(round.again_after_ms));
+        stage.host.kill();
     }
-    Ok(stage.requests_sent().saturating_sub(stage.progress.results))
-}
-
-fn revive(stage: &mut Stage, round: &Round) -> anyhow::Result<()> {
-    match round.target {
-        Target::Host => stage.host.start(),
-        Target::HostTwice => {
-            stage.host.start()?;
-            std::thread::sleep(Duration::from_millis(round.again_after_ms));
-            stage.host.kill();
-            stage.host.start()
-        }
-        Target::Broker => stage.broker.resume(),
-        Target::HostThenBroker | Target::BrokerThenHost => {
-            stage.broker.resume()?;
-            stage.host.start()
-        }
-    }
+    if round.target.has_host() { stage.host.start() } else { Ok(()) }
 }
 
 impl fmt::Display for Line {
