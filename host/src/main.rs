@@ -16,8 +16,9 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// What is logged: error, warn, info, debug; or a filter such as `wasmill::worker=debug`.
-    #[arg(long, global = true, default_value = "info", env = "WASMILL_LOG")]
-    log: String,
+    /// Default: info while something runs, warn for commands that end.
+    #[arg(long, global = true, env = "WASMILL_LOG")]
+    log: Option<String>,
 }
 
 const EXIT_CODES: &str =
@@ -73,9 +74,14 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::parse();
-    let filter = match EnvFilter::try_new(&arguments.log) {
+    let default = match arguments.command {
+        Command::Dlq { .. } | Command::Offsets { .. } => "warn",
+        _ => "info",
+    };
+    let log = arguments.log.as_deref().unwrap_or(default);
+    let filter = match EnvFilter::try_new(log) {
         Ok(filter) => filter,
-        Err(error) => return wrong(&format!("--log {}: {error}", arguments.log)),
+        Err(error) => return wrong(&format!("--log {log}: {error}")),
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match arguments.command {

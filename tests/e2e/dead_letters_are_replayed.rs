@@ -1,9 +1,11 @@
 //! Dead letters are listed, shown and sent again: each once, to the processor that could not process it and to no other,
 //! whatever happens to the command meanwhile.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
+use wasmill::clock::{Clock, SystemClock};
 use wasmill::kafka::{Replay, ReplayError, TopicRecord};
 use wasmill_tests::brokers::{Broker, BrokerKind};
 use wasmill_tests::child::Child;
@@ -12,6 +14,9 @@ use wasmill_tests::producer::{Producer, Sent};
 use wasmill_tests::reader::{Isolation, read, values};
 use wasmill_tests::until::{LONG, until};
 use wasmill_tests::wasmill::{Application, guest, records, texts};
+
+/// A minute ago: telling, and not so old that retention removes it.
+static TIMESTAMP_MS: LazyLock<i64> = LazyLock::new(|| SystemClock::new().wall_ms() - 60_000);
 
 /// Two processors read the same topic; one of them cannot process `bad`, before it is repaired.
 fn manifest(behaviour: &str) -> String {
@@ -40,7 +45,7 @@ fn send(broker: &Broker, topic: &str, values: &[&str]) {
     let producer = Producer::new(broker, &[]);
     for value in values {
         let (key, value, headers) = (Some(&b"k"[..]), Some(value.as_bytes()), &[("mine", Some(&b"kept"[..]))][..]);
-        producer.send(&Sent { topic, partition: Some(0), key, value, headers, timestamp_ms: Some(5_000) });
+        producer.send(&Sent { topic, partition: Some(0), key, value, headers, timestamp_ms: Some(*TIMESTAMP_MS) });
     }
     producer.places();
 }
@@ -77,7 +82,11 @@ fn each_is_sent_once_and_only_to_its_processor() {
     let list = application.ask(&["dlq", "list", "picky", "--json"]).json();
     let [letter] = &list["dead_letters"].as_array().expect("a list")[..] else { panic!("{list}") };
     assert_eq!((&letter["kind"], &letter["sent_again"]), (&"failure:malformed".into(), &false.into()), "{list}");
-    assert_eq!((&letter["position"], &letter["timestamp_ms"]), (&"orders/0@1".into(), &5_000.into()), "{list}");
+    assert_eq!(
+        (&letter["position"], &letter["timestamp_ms"]),
+        (&"orders/0@1".into(), &(*TIMESTAMP_MS).into()),
+        "{list}"
+    );
     let shown = application.ask(&["dlq", "show", "picky", "0/0", "--json"]).json();
     assert_eq!(shown["dead_letters"][0]["value"]["text"], "bad", "{shown}");
     wrong_orders_say_what_is_wrong(&application);
@@ -100,7 +109,7 @@ fn each_is_sent_once_and_only_to_its_processor() {
     assert_eq!(texts, ["a", "b", "bad", "bad"]);
     let names: Vec<&str> = found[2].headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["mine"], "the address must not travel on");
-    assert_eq!(found[2].timestamp.to_millis(), Some(5_000));
+    assert_eq!(found[2].timestamp.to_millis(), Some(*TIMESTAMP_MS));
 
     for group in ["app.picky", "app.other"] {
         await_no_lag(&broker, &mut host, group, "orders", last_offset(&broker, "orders"));
@@ -118,7 +127,7 @@ fn each_is_sent_once_and_only_to_its_processor() {
 fn a_run_that_is_cut_off(broker: &Broker) -> Replay {
     let properties = [("bootstrap.servers".to_owned(), broker.address())].into();
     let replay = Replay::begin(&properties, "app.picky.dlq-replay").expect("it begins");
-    let record = TopicRecord { value: Some(b"bad".to_vec()), timestamp_ms: 5_000, ..TopicRecord::default() };
+    let record = TopicRecord { value: Some(b"bad".to_vec()), timestamp_ms: *TIMESTAMP_MS, ..TopicRecord::default() };
     replay.send("orders", &record).expect("it is taken");
     replay
 }

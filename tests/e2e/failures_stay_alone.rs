@@ -2,8 +2,10 @@
 //! becomes the dead letter that it should, the good ones keep their order, the host lives on, and the neighbour's records
 //! keep flowing.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use wasmill::clock::{Clock, SystemClock};
 use wasmill_tests::admin::Admin;
 use wasmill_tests::brokers::{Broker, BrokerKind};
 use wasmill_tests::child::Child;
@@ -117,7 +119,8 @@ fn key(partition: i32) -> String {
     keys.find(|k| wasmill::record::partition_of(k.as_bytes(), 2).0 == partition).expect("half of all keys")
 }
 
-const TIMESTAMP_MS: i64 = 1_700_000_000_000;
+/// A minute ago: telling, and not so old that retention removes it.
+static TIMESTAMP_MS: LazyLock<i64> = LazyLock::new(|| SystemClock::new().wall_ms() - 60_000);
 
 fn send(producer: &Producer, topic: &str, partition: i32, values: &[&str]) {
     let key = key(partition);
@@ -128,7 +131,7 @@ fn send(producer: &Producer, topic: &str, partition: i32, values: &[&str]) {
             key: Some(key.as_bytes()),
             value: Some(value.as_bytes()),
             headers: &[("mine", Some(b"kept"))],
-            timestamp_ms: Some(TIMESTAMP_MS),
+            timestamp_ms: Some(*TIMESTAMP_MS),
         });
     }
     producer.places();
@@ -183,7 +186,7 @@ fn check_letters(row: &Row, found: &[Seen]) {
         let offset = row.values.iter().position(|v| *v == letter.text()).expect("a value that was sent");
         let (name, input) = (row.name, format!("in-{}", row.name));
         let told = |name: &str| header(letter, name);
-        assert_eq!((letter.key_text(), letter.timestamp.to_millis()), (key(0), Some(TIMESTAMP_MS)), "{name}");
+        assert_eq!((letter.key_text(), letter.timestamp.to_millis()), (key(0), Some(*TIMESTAMP_MS)), "{name}");
         assert_eq!(told("mine"), "kept", "{name}");
         assert_eq!(told("__streams.errors.exception"), told("__wasmill.errors.kind"), "{name}");
         assert_eq!(told("__streams.errors.message"), told("__wasmill.errors.message"), "{name}");

@@ -1,5 +1,7 @@
 //! `wasmill offsets`: where a processor's tasks stand, and the way out of a halt.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::host::{kafka_settings, task_setup};
@@ -69,6 +71,12 @@ fn goal(text: &str) -> Result<Goal, String> {
     }
 }
 
+/// The default session time-out, three times: the user may have set another.
+const PLACES_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two questions to the embedded broker.
+const ASK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Does what was asked; gives what is to be printed.
 ///
 /// # Errors
@@ -83,7 +91,7 @@ pub fn offsets(manifest: &Manifest, command: &OffsetsCommand) -> Result<String, 
     let settings = kafka_settings(topology, processor, &reach.kafka, 0);
     let inspector = Inspector::open(&settings).map_err(|e| failed(&e))?;
     let setup = task_setup(topology, processor, None);
-    let desk = Desk { topology, processor, reach, inspector, setup };
+    let desk = Desk { topology, processor, inspector, setup, reach };
     match command {
         OffsetsCommand::Show { json, .. } => desk.show(*json),
         OffsetsCommand::Accept { partition, input, to, json, .. } => {
@@ -96,9 +104,10 @@ pub fn offsets(manifest: &Manifest, command: &OffsetsCommand) -> Result<String, 
 struct Desk<'a> {
     topology: &'a Topology,
     processor: &'a ProcessorSettings,
-    reach: Reach,
     inspector: Inspector,
     setup: TaskSetup,
+    /// Last: what is connected goes before the broker.
+    reach: Reach,
 }
 
 /// What the changelogs of a partition tell of the last commit that changed state.
@@ -209,6 +218,7 @@ impl Desk<'_> {
     }
 
     fn refuse_members(&self) -> Result<(), CommandError> {
+        self.await_places()?;
         match self.inspector.members().map_err(|e| failed(&e))? {
             0 => Ok(()),
             members => Err(CommandError::Wrong(format!(
@@ -217,6 +227,21 @@ impl Desk<'_> {
                 self.setup.group, self.processor.name
             ))),
         }
+    }
+
+    /// With the data folder's lock in our hands no host of the embedded broker lives: its place in the group is only kept
+    /// for a restart, and is given up in time.
+    fn await_places(&self) -> Result<(), CommandError> {
+        let clock = SystemClock::new();
+        let is_held = || self.inspector.members().map(|members| members > 0).map_err(|e| failed(&e));
+        if !self.reach.owns_broker() || !is_held()? {
+            return Ok(());
+        }
+        eprintln!("waiting until the stopped host's place in the group is given up");
+        while is_held()? && clock.monotonic() < PLACES_PATIENCE {
+            std::thread::sleep(ASK_PAUSE);
+        }
+        Ok(())
     }
 
     fn begin_changelogs(&self, partition: i32, acceptance: &Acceptance, identity: u64) -> Result<(), CommandError> {

@@ -47,6 +47,13 @@ impl Reach {
     }
 }
 
+impl Reach {
+    /// The broker was started for this command: no host of it is running.
+    pub fn owns_broker(&self) -> bool {
+        self.broker.is_some()
+    }
+}
+
 impl Drop for Reach {
     fn drop(&mut self) {
         if let Some(broker) = self.broker.take() {
