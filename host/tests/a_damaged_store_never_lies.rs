@@ -212,7 +212,11 @@ const DAMAGES: &[Damage] = &[
     ("engine's lock deleted", |f| fs::remove_file(database(f).join("lock")).expect("gone"), Expected::Nothing),
     ("keyspaces deleted", |f| fs::remove_dir_all(database(f).join("keyspaces")).expect("gone"), Expected::Nothing),
     ("keyspace deleted", |f| fs::remove_dir_all(database(f).join("keyspaces/1")).expect("gone"), Expected::Nothing),
-    ("keyspace not begun", |f| fs::remove_file(database(f).join("keyspaces/1/current")).expect("gone"), Expected::Nothing),
+    (
+        "keyspace not begun",
+        |f| fs::remove_file(database(f).join("keyspaces/1/current")).expect("gone"),
+        Expected::Nothing,
+    ),
     ("stray folder", |f| fs::create_dir(database(f).join("keyspaces/stray")).expect("made"), Expected::Nothing),
     ("stray file", |f| fs::write(f.join("stray"), "x").expect("made"), Expected::Last),
     ("journal deleted", |f| fs::remove_file(&journals(f)[0]).expect("gone"), Expected::NotLast),

@@ -342,7 +342,12 @@ fn limits_are_those_of_the_contract_on_every_store() {
             let mut store = (engine.open)(folder.path(), true);
             assert_eq!(store.get(&longest_key).expect("readable"), Some(&longest_value[..]));
             let mut keys = 0;
-            store.scan(b"", None, &mut |_, _| { keys += 1; true }).expect("ordered");
+            store
+                .scan(b"", None, &mut |_, _| {
+                    keys += 1;
+                    true
+                })
+                .expect("ordered");
             assert_eq!(keys, 1, "rows of the host's own are not seen");
         }
     }
