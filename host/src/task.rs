@@ -261,12 +261,12 @@ impl Task {
         }
         let opened;
         let batch = match addressed::open(batch, &self.setup.group) {
-            Addressed::ToAll => batch,
-            Addressed::ToUs(record) => {
+            Addressed::All => batch,
+            Addressed::Us(record) => {
                 opened = record;
                 opened.whole()
             }
-            Addressed::ToAnother => {
+            Addressed::Another => {
                 let next = Offset(first.offset + 1);
                 return self.advance(segment.input, 1, next);
             }

@@ -19,6 +19,9 @@ use wasmill_tests::wasmill::{Application, guest, records, texts};
 /// work. Undisturbed they take some 50 ms; one endless loop uses 300 ms of CPU time per try.
 const NEIGHBOUR_LAG_MAX: Duration = Duration::from_secs(20);
 
+/// Probes right behind the bad records, while all of them are being taken apart.
+const PROBES_AT_ONCE: usize = 5;
+
 /// One behaviour and what must come of it.
 struct Row {
     name: &'static str,
@@ -233,6 +236,7 @@ fn each_failure_stays_its_processor_s_own() {
     for row in rows() {
         send(&stage.producer, &format!("in-{}", row.name), 0, &row.values[1..]);
     }
+    (0..PROBES_AT_ONCE).for_each(|_| stage.probe());
     rows().iter().for_each(|row| stage.await_row(row));
     let log = application.log();
     assert!(log.contains("more lines were dropped"), "the flooded log was not cut");

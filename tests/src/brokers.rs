@@ -107,8 +107,16 @@ impl Broker {
         let mut controller = Child::start(kafka::controller(self.folder.path())?, log.clone())?;
         until("the controller gives the killed broker up", READY_LIMIT, || {
             assert!(!controller.has_ended(), "the controller ended by itself:\n{}", controller.last_words());
-            std::fs::read_to_string(&log).is_ok_and(|text| text.contains(kafka::FENCED)).then_some(())
+            std::fs::read_to_string(&log).is_ok_and(|text| kafka::has_fenced(&text)).then_some(())
         });
+        // It says so before it writes it down. It writes in order, and something every half second: what is being written
+        // may be older, the next is this.
+        for _ in 0..2 {
+            let before = kafka::metadata_bytes(self.folder.path());
+            until("the controller writes on", READY_LIMIT, || {
+                (kafka::metadata_bytes(self.folder.path()) > before).then_some(())
+            });
+        }
         controller.stop();
         Ok(())
     }

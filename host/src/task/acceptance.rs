@@ -204,7 +204,8 @@ mod tests {
     #[test]
     fn every_halt_but_lost_state_is_left_by_an_acceptance() {
         let foreign = || Some(Committed { next: Offset(9), metadata: "by hand".into() });
-        let cases: [(&str, Located, Option<Goal>, [i64; 2], u64); 7] = [
+        type Case = (&'static str, Located, Option<Goal>, [i64; 2], u64);
+        let cases: [Case; 7] = [
             ("torn", located(committed(10, 4), committed(11, 5)), None, [10, 11], 31),
             ("one input's offset lost", located(committed(10, 40), None), Some(Goal::Earliest), [5, 5], 41),
             ("all offsets lost", located(None, None), Some(Goal::At(Offset(12))), [12, 12], 31),

@@ -5,10 +5,10 @@ use crate::record::{Batch, BatchBuilder, BatchRef, Header, Headers, Record};
 
 /// Whom a run of records is meant for.
 pub(super) enum Addressed {
-    ToAll,
+    All,
     /// The record without its address.
-    ToUs(Batch),
-    ToAnother,
+    Us(Batch),
+    Another,
 }
 
 /// Names of headers that tell of a replay begin with this.
@@ -17,18 +17,18 @@ pub(super) const REPLAY_HEADERS: &[u8] = b"__wasmill.replay.";
 /// Looks at a run; one with an address is a single record (the inbox sees to it).
 pub(super) fn open(run: BatchRef<'_>, processor: &str) -> Addressed {
     if run.len() != 1 {
-        return Addressed::ToAll;
+        return Addressed::All;
     }
     let record = run.record(0);
     match record.addressee() {
-        None => Addressed::ToAll,
+        None => Addressed::All,
         Some(name) if name == processor.as_bytes() => {
             let headers = without_replay(record.headers);
             let mut builder = BatchBuilder::new(run.input(), run.partition(), None);
             builder.push(&Record { headers: Headers(&headers), ..record });
-            Addressed::ToUs(builder.build())
+            Addressed::Us(builder.build())
         }
-        Some(_) => Addressed::ToAnother,
+        Some(_) => Addressed::Another,
     }
 }
 
@@ -57,9 +57,9 @@ mod tests {
             builder.push(&Record { offset: 0, timestamp_ms: 1, key: Some(b"k"), value: Some(b"v"), headers });
         }
         let batch = builder.build();
-        assert!(matches!(open(batch.part(0, 1), "app.q"), Addressed::ToAnother));
-        assert!(matches!(open(batch.part(1, 2), "app.q"), Addressed::ToAll));
-        let Addressed::ToUs(opened) = open(batch.part(0, 1), "app.p") else { panic!("it is for us") };
+        assert!(matches!(open(batch.part(0, 1), "app.q"), Addressed::Another));
+        assert!(matches!(open(batch.part(1, 2), "app.q"), Addressed::All));
+        let Addressed::Us(opened) = open(batch.part(0, 1), "app.p") else { panic!("it is for us") };
         let names: Vec<_> = opened.record(0).headers.iter().map(|h| h.name).collect();
         assert_eq!(names, [b"mine"]);
         assert_eq!((opened.record(0).key, opened.record(0).value), (Some(&b"k"[..]), Some(&b"v"[..])));

@@ -47,8 +47,17 @@ pub fn controller(folder: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// What the controller writes down when it has given up the killed broker.
-pub const FENCED: &str = "Fencing broker 1";
+/// Whether the controller says that it has given the killed broker up, and not only read that it once did.
+pub fn has_fenced(log: &str) -> bool {
+    log.split_once("Fencing broker 1").is_some_and(|(_, after)| after.contains("fenced=1"))
+}
+
+/// How much the controller has written down.
+pub fn metadata_bytes(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder.join("data/__cluster_metadata-0")).into_iter().flatten().flatten();
+    let logs = files.filter(|file| file.path().extension().is_some_and(|e| e == "log"));
+    logs.filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum()
+}
 
 fn java() -> Command {
     let mut command = Command::new("java");
