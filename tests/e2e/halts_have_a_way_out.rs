@@ -183,7 +183,7 @@ fn refused_orders_say_why(stage: &Stage) {
     ];
     until("the groups are empty", LONG, || {
         let is_empty = |name: &&str| stage.admin.members_of(&format!("app.{name}")).unwrap_or(0) == 0;
-        PROCESSORS.iter().all(|name| is_empty(name)).then_some(())
+        PROCESSORS.iter().all(is_empty).then_some(())
     });
     for (words, expected) in cases {
         let answer = stage.application.ask(words);
