@@ -20,6 +20,9 @@ use crate::processors::{ALL_KEY, NULL_KEY, NativeVersion};
 use crate::random::Random;
 use crate::scenario::{CHECKPOINT_AGE, Scenario};
 
+/// Keys and values of a store.
+type Content = BTreeMap<Vec<u8>, Vec<u8>>;
+
 pub struct Host {
     pub name: String,
     pub clock: HostClock,
@@ -227,7 +230,7 @@ impl Host {
     }
 
     /// The committed base of a store.
-    fn content(&self, key: DiskKey) -> Result<Option<BTreeMap<Vec<u8>, Vec<u8>>>, Violation> {
+    fn content(&self, key: DiskKey) -> Result<Option<Content>, Violation> {
         if !self.scenario.is_on_disk {
             let memories = self.memories.lock().expect("one thread runs a simulation");
             let keys = KEYS.iter().map(|k| k.as_bytes()).chain([ALL_KEY, NULL_KEY]).map(<[u8]>::to_vec);
