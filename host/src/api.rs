@@ -15,7 +15,7 @@ pub use order::{Answer, Order, Refused};
 pub use problem::Problem;
 pub use server::{ApiError, ApiSettings, Server};
 pub use view::{
-    ApplicationView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView, StoredView, TaskView,
+    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView, StoredView, TaskView,
     VersionView, WorkerView,
 };
 
@@ -69,6 +69,3 @@ fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
     }));
     (router, document)
 }
-
-#[cfg(test)]
-mod tests;

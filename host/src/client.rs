@@ -11,7 +11,7 @@ pub use wear::Wear;
 
 use std::time::Duration;
 
-use crate::record::{Batch, Input, Offset, Outputs, Partition, Position};
+use crate::record::{Batch, Headers, Input, Offset, Outputs, Partition, Position};
 
 /// A group member that reads inputs, and a transactional producer behind it. Owned by one worker thread. No call blocks
 /// longer than the time-out it is given; calls without one do not wait for the broker.
@@ -165,6 +165,29 @@ pub struct DeadLetter {
     pub headers: Vec<u8>,
 }
 
+impl DeadLetter {
+    /// Leaves the value out if the letter is larger than `bytes_max` on the wire; headers say so, and where the record is.
+    pub fn fit(&mut self, bytes_max: usize) {
+        let value = self.value.as_ref().map_or(0, Vec::len);
+        if self.key.as_ref().map_or(0, Vec::len) + value + self.headers.len() + RECORD_OVERHEAD_BYTES <= bytes_max {
+            return;
+        }
+        self.leave_value_out();
+    }
+
+    /// Drops the value; a header tells its size.
+    pub fn leave_value_out(&mut self) {
+        let bytes = self.value.take().map_or(0, |value| value.len()).to_string();
+        Headers::push(&mut self.headers, VALUE_LEFT_OUT_HEADER, Some(bytes.as_bytes()));
+    }
+}
+
+/// In a dead letter: its value did not fit and had this many bytes. `__wasmill.errors.position` names the original.
+pub const VALUE_LEFT_OUT_HEADER: &[u8] = b"__wasmill.errors.value-left-out";
+
+/// What a batch of one record adds to key, value and headers: 61 bytes of batch, seven numbers of up to ten bytes.
+const RECORD_OVERHEAD_BYTES: usize = 256;
+
 /// From `position` on, records belong to `revision`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cutover {
@@ -270,4 +293,23 @@ pub enum Fatal {
     Identity(String),
     #[error("{0}")]
     Unusable(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_that_does_not_fit_goes_without_its_value() {
+        let letter =
+            DeadLetter { key: Some(vec![1; 10]), value: Some(vec![2; 1000]), timestamp_ms: 1, headers: vec![] };
+        for (bytes_max, is_whole) in [(2000, true), (1266, true), (1265, false), (0, false)] {
+            let mut fitted = letter.clone();
+            fitted.fit(bytes_max);
+            let left_out = Headers(&fitted.headers).iter().next().and_then(|h| h.value);
+            assert_eq!((fitted.value.is_some(), left_out.is_none()), (is_whole, is_whole), "{bytes_max}");
+            assert!(is_whole || left_out == Some(b"1000"));
+            assert_eq!(fitted.key, letter.key);
+        }
+    }
 }

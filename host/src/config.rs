@@ -1,5 +1,6 @@
 //! What comes from outside the program: the manifest's text, and where things are. The only reader of the environment.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::topology::{self, Problems, Topology};
@@ -10,6 +11,8 @@ pub struct Manifest {
     pub topology: Topology,
     /// The folder that paths in the manifest are relative to.
     pub base: PathBuf,
+    /// Asked for by the operator's interface, from `WASMILL_TOKEN`.
+    pub token: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,8 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// Replaces `[host] id`.
     pub host: Option<String>,
+    /// Replaces `[host] http`.
+    pub http: Option<SocketAddr>,
 }
 
 /// Reads and checks a manifest.
@@ -51,7 +56,15 @@ pub fn read_manifest(path: &Path, overrides: &Overrides) -> Result<Manifest, Man
         Some(data) => data.display().to_string(),
         None => base.join(&topology.host.data).display().to_string(),
     };
-    Ok(Manifest { topology, base })
+    if let Some(http) = overrides.http {
+        topology.host.http = http;
+    }
+    Ok(Manifest { topology, base, token: token() })
+}
+
+/// The token of the operator's interface, from `WASMILL_TOKEN`; an empty one is none.
+pub fn token() -> Option<String> {
+    std::env::var("WASMILL_TOKEN").ok().filter(|token| !token.is_empty())
 }
 
 /// The program that is running: it becomes the compiler's child process.

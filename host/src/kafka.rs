@@ -9,13 +9,17 @@ mod cutovers;
 mod feed;
 mod fetcher;
 mod follow;
+mod groups;
 mod handle;
+mod inspector;
 mod list;
 mod locator;
 mod member;
 mod producer;
+mod replay;
 mod settings;
 mod table_reader;
+mod trouble;
 mod wake;
 
 pub use admin::{Admin, TopicsError};
@@ -23,7 +27,10 @@ pub use committer::random;
 pub use control::{Appender, ControlReader};
 pub use feed::{Feed, FeedError, Tail, TopicRecord};
 pub use follow::Follow;
+pub use groups::groups_reading;
 pub use handle::ClientError;
+pub use inspector::{InspectError, Inspector};
+pub use replay::{Replay, ReplayError};
 pub use settings::{KafkaSettings, SettingsError};
 pub use table_reader::TableReader;
 
@@ -98,6 +105,7 @@ impl KafkaClient {
             changelogs: settings.changelogs.clone(),
             dead_letters: settings.dead_letters.clone(),
             cutovers: cutovers.clone(),
+            dead_letter_bytes_max: settings.dead_letter_bytes(),
             timeout: properties.transaction_timeout,
         };
         let mut committer = Committer::new(plan, reader.clone());

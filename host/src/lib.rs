@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod kafka;
 pub mod processor;
 pub mod record;
+pub mod remote;
 pub mod run;
 pub mod store;
 pub mod task;

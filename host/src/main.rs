@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use wasmill::config::{self, Overrides};
+use wasmill::remote::{self, Address, RemoteCommand, RemoteError};
 use wasmill::run;
 use wasmill::wasm::compile;
 
@@ -16,8 +17,11 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// What is logged: error, warn, info, debug; or a filter such as `wasmill::worker=debug`.
-    #[arg(long, global = true, default_value = "info", env = "WASMILL_LOG")]
-    log: String,
+    /// Default: info while something runs, warn for commands that end.
+    #[arg(long, global = true, env = "WASMILL_LOG")]
+    log: Option<String>,
+    #[command(flatten)]
+    place: Where,
 }
 
 const EXIT_CODES: &str =
@@ -27,31 +31,46 @@ const EXIT_CODES: &str =
 enum Command {
     /// Run the processors of a manifest until SIGTERM or Ctrl-C.
     #[command(after_help = "Example: wasmill run --manifest wasmill.toml")]
-    Run(Where),
+    Run,
     /// Check a manifest and its components, and start nothing.
     #[command(after_help = "Example: wasmill check --manifest wasmill.toml")]
-    Check(Where),
+    Check,
     /// Run the embedded Kafka-protocol broker alone, for development, tests and one machine.
     #[command(
         after_help = "Example: wasmill broker --folder broker-data --port 9092 &\n         kcat -L -b 127.0.0.1:9092"
     )]
     Broker(run::BrokerOptions),
+    /// Dead letters: list them, show them, send them again.
+    Dlq {
+        #[command(subcommand)]
+        command: run::DlqCommand,
+    },
+    /// Positions of tasks: show them, accept them after something was lost, begin anew.
+    Offsets {
+        #[command(subcommand)]
+        command: run::OffsetsCommand,
+    },
+    #[command(flatten)]
+    Remote(RemoteCommand),
 }
 
 #[derive(Args)]
 struct Where {
     /// The manifest.
-    #[arg(long, short, default_value = "wasmill.toml")]
+    #[arg(long, short, default_value = "wasmill.toml", global = true)]
     manifest: PathBuf,
     /// Kafka's address, instead of `[kafka]` of the manifest: host:port, several with commas.
-    #[arg(long)]
+    #[arg(long, global = true)]
     bootstrap: Option<String>,
     /// The data folder, instead of `[host] data`.
-    #[arg(long)]
+    #[arg(long, global = true)]
     data: Option<PathBuf>,
     /// This host's name, instead of `[host] id`.
-    #[arg(long)]
+    #[arg(long, global = true)]
     host: Option<String>,
+    /// Where the operator's interface listens, instead of `[host] http`.
+    #[arg(long, global = true)]
+    http: Option<std::net::SocketAddr>,
 }
 
 fn main() -> ExitCode {
@@ -59,27 +78,64 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::parse();
-    let filter = match EnvFilter::try_new(&arguments.log) {
+    let default = match arguments.command {
+        Command::Dlq { .. } | Command::Offsets { .. } => "warn",
+        _ => "info",
+    };
+    let log = arguments.log.as_deref().unwrap_or(default);
+    let filter = match EnvFilter::try_new(log) {
         Ok(filter) => filter,
-        Err(error) => return wrong(&format!("--log {}: {error}", arguments.log)),
+        Err(error) => return wrong(&format!("--log {log}: {error}")),
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let place = &arguments.place;
     match arguments.command {
-        Command::Run(place) => match manifest(&place) {
-            Ok(manifest) => ended(run::run(&manifest)),
-            Err(code) => code,
-        },
-        Command::Check(place) => match manifest(&place) {
-            Ok(manifest) => check(&manifest),
-            Err(code) => code,
-        },
         Command::Broker(options) => ended(run::run_broker(&options)),
+        Command::Remote(command) => remote(place, &command),
+        command => match manifest(place) {
+            Ok(manifest) => with_manifest(&command, &manifest),
+            Err(code) => code,
+        },
+    }
+}
+
+fn with_manifest(command: &Command, manifest: &config::Manifest) -> ExitCode {
+    match command {
+        Command::Run => ended(run::run(manifest)),
+        Command::Check => check(manifest),
+        Command::Dlq { command } => told(run::dlq(manifest, command)),
+        Command::Offsets { command } => told(run::offsets(manifest, command)),
+        Command::Broker(_) | Command::Remote(_) => unreachable!("they need no manifest"),
+    }
+}
+
+/// Asks the host that runs in the manifest's data folder, or the one named.
+fn remote(place: &Where, command: &RemoteCommand) -> ExitCode {
+    let data = match (&place.data, command.url()) {
+        (Some(data), _) => data.clone(),
+        (None, Some(_)) => PathBuf::new(),
+        (None, None) => match manifest(place) {
+            Ok(manifest) => PathBuf::from(manifest.topology.host.data),
+            Err(code) => return code,
+        },
+    };
+    let asked = Address::find(command.url(), &data, config::token()).and_then(|address| remote::ask(&address, command));
+    match asked {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(RemoteError::Wrong(text)) => wrong(&text),
+        Err(error) => {
+            eprintln!("wasmill: {error}");
+            ExitCode::from(1)
+        }
     }
 }
 
 fn manifest(place: &Where) -> Result<config::Manifest, ExitCode> {
-    let Where { bootstrap, data, host, .. } = place;
-    let overrides = Overrides { bootstrap: bootstrap.clone(), data: data.clone(), host: host.clone() };
+    let Where { bootstrap, data, host, http, .. } = place;
+    let overrides = Overrides { bootstrap: bootstrap.clone(), data: data.clone(), host: host.clone(), http: *http };
     config::read_manifest(&place.manifest, &overrides).map_err(|error| wrong(&error.to_string()))
 }
 
@@ -97,6 +153,20 @@ fn ended(result: Result<(), run::RunError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_before_start() => wrong(&error.to_string()),
+        Err(error) => {
+            eprintln!("wasmill: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn told(result: Result<String, run::CommandError>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(run::CommandError::Wrong(text)) => wrong(&text),
         Err(error) => {
             eprintln!("wasmill: {error}");
             ExitCode::from(1)

@@ -114,6 +114,10 @@ pub enum FaultKind {
     Memory,
     /// It returned frames that do not parse, or asked for a store or output that it does not have.
     Contract,
+    /// What it made of the record, alone, is larger than a topic takes.
+    TooLarge,
+    /// The host died each time while the record was being processed.
+    HostCrash,
 }
 
 impl std::fmt::Display for FaultKind {
@@ -124,6 +128,8 @@ impl std::fmt::Display for FaultKind {
             Self::Timeout => f.write_str("timeout"),
             Self::Memory => f.write_str("memory"),
             Self::Contract => f.write_str("contract"),
+            Self::TooLarge => f.write_str("too-large"),
+            Self::HostCrash => f.write_str("host-crash"),
         }
     }
 }

@@ -14,6 +14,10 @@ pub use partitioner::{murmur2, partition_of};
 
 use std::fmt;
 
+/// The header that names the one processor, as `<application>.<processor>`, that a record is meant for: a dead letter
+/// sent again. All others pass it without effect.
+pub const ADDRESSEE_HEADER: &[u8] = b"__wasmill.replay.for";
+
 /// A partition's number within its topic, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition(pub i32);

@@ -3,7 +3,7 @@
 mod address;
 mod show;
 
-pub use address::{Address, publish};
+pub use address::{Address, Publication, publish};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +12,17 @@ use serde_json::Value;
 
 /// A roll-out that is waited for takes 75 s at most.
 const ANSWER_MAX: Duration = Duration::from_secs(100);
+
+/// How a running host is asked, and how it answers.
+#[derive(Clone, Debug, clap::Args)]
+pub struct How {
+    /// Where the host's interface listens; else the host that runs in the manifest's data folder is asked.
+    #[arg(long, env = "WASMILL_URL")]
+    url: Option<String>,
+    /// Print the whole answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 /// What a running host can be asked.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -34,10 +45,16 @@ pub enum RemoteCommand {
         /// Only if this revision is still the current one.
         #[arg(long)]
         if_match: Option<u64>,
+        #[command(flatten)]
+        how: How,
     },
     /// Show the versions of a processor.
     #[command(after_help = "Example: wasmill versions fraud")]
-    Versions { processor: String },
+    Versions {
+        processor: String,
+        #[command(flatten)]
+        how: How,
+    },
     /// Return to an older version, while records flow.
     #[command(after_help = "Example: wasmill rollback fraud --to 1 --why \"too strict\"")]
     Rollback {
@@ -50,22 +67,65 @@ pub enum RemoteCommand {
         /// Only if this revision is still the current one.
         #[arg(long)]
         if_match: Option<u64>,
+        #[command(flatten)]
+        how: How,
     },
     /// Show what runs, with which versions, and what needs attention.
     #[command(after_help = "Example: wasmill status --json")]
-    Status,
+    Status {
+        #[command(flatten)]
+        how: How,
+    },
     /// Stop calling a processor, on all hosts.
     #[command(after_help = "Example: wasmill pause fraud")]
-    Pause { processor: String },
+    Pause {
+        processor: String,
+        #[command(flatten)]
+        how: How,
+    },
     /// Go on after a pause or a halt, on all hosts.
     #[command(after_help = "Example: wasmill resume fraud")]
-    Resume { processor: String },
+    Resume {
+        processor: String,
+        #[command(flatten)]
+        how: How,
+    },
     /// Show which version owns which records.
     #[command(after_help = "Example: wasmill cutovers fraud")]
-    Cutovers { processor: String },
+    Cutovers {
+        processor: String,
+        #[command(flatten)]
+        how: How,
+    },
     /// Show the committed value of a key in a store.
     #[command(after_help = "Example: wasmill state wallet balances 1000000001")]
-    State { processor: String, store: String, key: String },
+    State {
+        processor: String,
+        store: String,
+        key: String,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+impl RemoteCommand {
+    /// The address that was named.
+    pub fn url(&self) -> Option<String> {
+        self.how().url.clone()
+    }
+
+    fn how(&self) -> &How {
+        match self {
+            Self::Deploy { how, .. }
+            | Self::Versions { how, .. }
+            | Self::Rollback { how, .. }
+            | Self::Status { how }
+            | Self::Pause { how, .. }
+            | Self::Resume { how, .. }
+            | Self::Cutovers { how, .. }
+            | Self::State { how, .. } => how,
+        }
+    }
 }
 
 /// Why a command did not do what it was asked to.
@@ -85,25 +145,25 @@ pub enum RemoteError {
 ///
 /// # Errors
 /// The command line is wrong, no host answers, or it refuses.
-pub fn ask(address: &Address, command: &RemoteCommand, is_json: bool) -> Result<String, RemoteError> {
+pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteError> {
     let remote = Remote::new(address);
     let answer = match command {
         RemoteCommand::Deploy { .. } => remote.deploy(command)?,
-        RemoteCommand::Versions { processor } => remote.get(&format!("/v1/processors/{}/versions", part(processor)))?,
-        RemoteCommand::Rollback { processor, to, why, if_match } => {
+        RemoteCommand::Versions { processor, .. } => remote.get(&format!("/v1/processors/{}/versions", part(processor)))?,
+        RemoteCommand::Rollback { processor, to, why, if_match, .. } => {
             let body = serde_json::json!({ "version": to, "why": why });
             remote.post(&format!("/v1/processors/{}/rollback", part(processor)), &body.to_string(), *if_match)?
         }
-        RemoteCommand::Status => remote.get("/v1")?,
-        RemoteCommand::Pause { processor } => remote.put(&format!("/v1/processors/{}/pause", part(processor)))?,
-        RemoteCommand::Resume { processor } => remote.put(&format!("/v1/processors/{}/resume", part(processor)))?,
-        RemoteCommand::Cutovers { processor } => remote.get(&format!("/v1/processors/{}/cutovers", part(processor)))?,
-        RemoteCommand::State { processor, store, key } => {
+        RemoteCommand::Status { .. } => remote.get("/v1")?,
+        RemoteCommand::Pause { processor, .. } => remote.put(&format!("/v1/processors/{}/pause", part(processor)))?,
+        RemoteCommand::Resume { processor, .. } => remote.put(&format!("/v1/processors/{}/resume", part(processor)))?,
+        RemoteCommand::Cutovers { processor, .. } => remote.get(&format!("/v1/processors/{}/cutovers", part(processor)))?,
+        RemoteCommand::State { processor, store, key, .. } => {
             let (processor, store, key) = (part(processor), part(store), part(key));
             remote.get(&format!("/v1/processors/{processor}/stores/{store}/{key}"))?
         }
     };
-    Ok(if is_json { format!("{answer}\n") } else { show::text(command, &answer) })
+    Ok(if command.how().json { format!("{answer}\n") } else { show::text(command, &answer) })
 }
 
 struct Remote {
@@ -119,7 +179,7 @@ impl Remote {
     }
 
     fn deploy(&self, command: &RemoteCommand) -> Result<Value, RemoteError> {
-        let RemoteCommand::Deploy { processor, component, settings, note, state_format, if_match } = command else {
+        let RemoteCommand::Deploy { processor, component, settings, note, state_format, if_match, .. } = command else {
             unreachable!("called for this command only")
         };
         let read = |path: &PathBuf| {

@@ -5,13 +5,19 @@ mod control;
 mod fleet;
 mod folder;
 mod host;
+mod interface;
 mod operator;
 mod published;
 mod ready;
+mod dlq;
+mod offsets;
+mod query;
+mod reach;
 mod signal;
 mod stores;
 mod tables;
 mod thread;
+mod wiring;
 
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
 pub use control::{Overview, Refusal};
@@ -19,16 +25,22 @@ pub use folder::{DataFolder, FolderError};
 pub use host::{Host, RunError};
 pub use operator::{Deploy, Operator};
 pub use published::Published;
+pub use dlq::{DlqCommand, dlq};
+pub use offsets::{OffsetsCommand, offsets};
+pub use query::QueryError;
+pub use reach::CommandError;
 pub use tables::TablesError;
 pub use thread::{Ended, WorkerThread};
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wasmill_broker::{Broker, BrokerConfig};
 
+use crate::api::ApiSettings;
 use crate::config::{self, Manifest};
+use crate::remote;
 use signal::StopSignal;
 
 /// How often a running host looks whether it should stop, or whether a worker did.
@@ -57,7 +69,11 @@ pub struct BrokerOptions {
 /// It cannot start, or a worker ended.
 pub fn run(manifest: &Manifest) -> Result<(), RunError> {
     let stop = StopSignal::listen()?;
-    let mut host = Host::start(manifest)?;
+    let host = Host::start(manifest)?;
+    let server = host.serve(ApiSettings { address: manifest.topology.host.http, token: manifest.token.clone() })?;
+    let address = server.address().to_string();
+    let _published = remote::publish(Path::new(&manifest.topology.host.data), &address)?;
+    tracing::info!(interface = format!("http://{address}"), "the operator's interface");
     tracing::info!(application = host.topology().application, bootstrap = host.bootstrap(), "running");
     while !stop.wait(WATCH_INTERVAL) {
         if let Some(failure) = host.failure() {

@@ -3,9 +3,11 @@
 //! Knows nothing of who writes, of Kafka or of transactions.
 
 pub mod changelog;
+mod disk;
 mod memory;
 mod packed;
 
+pub use disk::{DiskOptions, DiskStore, DiskStores};
 pub use memory::MemoryStore;
 
 use crate::record::Offset;
@@ -87,15 +89,20 @@ pub trait Store: Send {
 
     /// Number of keys in the base and all layers, as far as it is cheap to know.
     fn keys_estimate(&self) -> u64;
+
+    /// Whether local storage failed: the store is to be wiped and restored. What is in memory only does not fail.
+    fn is_damaged(&self) -> bool {
+        false
+    }
 }
 
-/// The longest key.
-pub const KEY_BYTES_MAX: usize = 64 * 1024;
+/// The longest key: what fits the two bytes of a length that engines on disk keep.
+pub const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
 /// The longest value: well below Kafka's default message size, with room for the changelog's prefix.
 pub const VALUE_BYTES_MAX: usize = 900 * 1024;
 
-/// The key of the record that names a changelog; no component may write it.
+/// The key of the record that names a changelog. Keys that begin with it are the host's: no component may write them.
 pub const IDENTITY_KEY: &[u8] = b"\0wasmill.identity";
 
 /// How far a store's base follows its changelog.

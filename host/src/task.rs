@@ -1,14 +1,18 @@
 //! A task: processor × partition, the unit of order and of state. Owns positions, stores and uncommitted effects, and
 //! says what may happen next. Knows nothing of brokers, threads, other tasks or how its processor is made.
 
+mod acceptance;
+mod addressed;
 mod assignment;
+mod condemned;
 mod dead_letter;
 mod inbox;
 mod isolation;
 mod sealing;
 mod ticks;
 
-pub use assignment::{Halt, Plan, RestoreFrom, plan};
+pub use acceptance::{Acceptance, Fresh, Goal, Refusal, Wish, accept};
+pub use assignment::{Halt, Plan, RestoreFrom, plan, processor_of};
 pub use isolation::{Step, Verdict};
 
 use std::sync::Arc;
@@ -18,6 +22,8 @@ use crate::client::{DeadLetter, Member, Metadata};
 use crate::processor::{GuestFault, ProcessError, Processor, Scope, Table};
 use crate::record::{Batch, Input, Offset, Outputs, Partition, Position};
 use crate::store::{Store, StoreError};
+use addressed::Addressed;
+use condemned::Condemned;
 use inbox::Inbox;
 use isolation::Isolation;
 use ticks::Ticks;
@@ -117,10 +123,16 @@ pub struct Task {
     dead_letters: Vec<DeadLetter>,
     /// Input records in the filling set.
     filled_records: usize,
+    /// Wall time at which the ends of its topics were asked for: what is restored is not newer than that.
+    asked_ms: i64,
     /// A set must be sealed even if nothing was read: genesis.
     must_commit: bool,
     /// Verdicts on the record at the front, under the `retry` policy.
     retries: u32,
+    /// Records that are at fault before any call.
+    condemned: Condemned,
+    /// So many records are still called one by one.
+    singly: usize,
     spare: Outputs,
 }
 
@@ -159,8 +171,11 @@ impl Task {
             has_ticked_last: false,
             dead_letters: Vec::new(),
             filled_records: 0,
+            asked_ms: 0,
             must_commit: false,
             retries: 0,
+            condemned: Condemned::default(),
+            singly: 0,
             spare: Outputs::default(),
             setup,
         }
@@ -235,13 +250,27 @@ impl Task {
         seed: u64,
         ends: impl Fn(Input) -> Option<Offset>,
     ) -> Called {
-        if self.isolation.is_empty() {
-            let Some(run) = self.inbox.next_run(now, &self.next, ends) else { return Called::Nothing };
-            self.isolation.begin(run.input, run.from, run.to);
+        if self.next_record(now, ends).is_none() {
+            return Called::Nothing;
         }
         let segment = self.isolation.front();
         let batch = self.inbox.head(segment.input).part(segment.from, segment.to);
         let first = batch.record(0);
+        if let Some(verdict) = self.condemned.verdict(segment.input, Offset(first.offset)) {
+            return Called::Failed { step: Step::Convicted(verdict) };
+        }
+        let opened;
+        let batch = match addressed::open(batch, &self.setup.group) {
+            Addressed::All => batch,
+            Addressed::Us(record) => {
+                opened = record;
+                opened.whole()
+            }
+            Addressed::Another => {
+                let next = Offset(first.offset + 1);
+                return self.advance(segment.input, 1, next);
+            }
+        };
         let call_seed = seed ^ (first.offset as u64).rotate_left(17) ^ (self.partition.0 as u64);
         self.scope.now_ms = now_ms;
         self.scope.seed = call_seed;
@@ -266,6 +295,44 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// The record that the next call begins with. Fixes the run of records that the call gets.
+    pub fn next_record(&mut self, now: Duration, ends: impl Fn(Input) -> Option<Offset>) -> Option<(Input, Offset)> {
+        if self.isolation.is_empty() {
+            let run = self.inbox.next_run(now, &self.next, ends)?;
+            let to = if self.singly > 0 { run.from + 1 } else { run.to };
+            let to = self.condemned.cut(self.inbox.head(run.input), run.from, to);
+            self.isolation.begin(run.input, run.from, to);
+        }
+        let segment = self.isolation.front();
+        let offset = self.inbox.head(segment.input).record(segment.from).offset;
+        Some((segment.input, Offset(offset)))
+    }
+
+    /// The record at the front of the present run.
+    pub fn front_record(&self) -> Option<(Input, Offset)> {
+        let (input, from) = self.isolation.first()?;
+        Some((input, Offset(self.inbox.head(input).record(from).offset)))
+    }
+
+    /// Has the next `records` called one by one.
+    pub fn step_singly(&mut self, records: usize) {
+        self.singly = self.singly.max(records);
+    }
+
+    pub fn is_stepping_singly(&self) -> bool {
+        self.singly > 0
+    }
+
+    /// Takes a record for one that is at fault, without calling it any more.
+    pub fn condemn(&mut self, input: Input, offset: Offset, fault: GuestFault, attempts: u32) {
+        self.condemned.add(input, offset, Verdict { fault, attempts });
+    }
+
+    /// Has a record's dead letter, which did not fit, written without its value; false if it was already.
+    pub fn leave_value_out(&mut self, input: Input, offset: Offset) -> bool {
+        self.condemned.leave_value_out(input, offset)
     }
 
     /// Whether these copies may be read: complete, and not behind what earlier commits have read.
@@ -294,7 +361,10 @@ impl Task {
         let segment = self.isolation.front();
         let record = self.inbox.head(segment.input).record(segment.from);
         let topic = &self.setup.inputs[usize::from(segment.input.0)];
-        let letter = dead_letter::dead_letter(&record, topic, self.partition, &self.setup.group, version, verdict);
+        let mut letter = dead_letter::dead_letter(&record, topic, self.partition, &self.setup.group, version, verdict);
+        if self.condemned.is_bare(segment.input, Offset(record.offset)) {
+            letter.leave_value_out();
+        }
         let next = Offset(record.offset + 1);
         self.dead_letters.push(letter);
         self.advance(segment.input, 1, next)
@@ -339,6 +409,11 @@ impl Task {
         self.scope.stores.iter_mut().try_for_each(|s| s.wipe())
     }
 
+    /// Whether local storage failed under one of the stores.
+    pub fn is_damaged(&self) -> bool {
+        self.scope.stores.iter().any(|s| s.is_damaged())
+    }
+
     /// Lines logged by calls since the last time.
     pub fn take_log(&mut self) -> Vec<crate::processor::LogLine> {
         std::mem::take(&mut self.scope.log)
@@ -348,6 +423,7 @@ impl Task {
         self.next[usize::from(input.0)] = next;
         self.filled_records += records;
         self.retries = 0;
+        self.singly = self.singly.saturating_sub(records);
         let spent = self.isolation.passed(records).and_then(|to| self.inbox.consumed(input, to));
         Called::Kept { records, spent }
     }

@@ -11,6 +11,7 @@ pub use problem::{Problem, Problems};
 pub use topics::{CHANGELOG_DELETE_RETENTION_MS, ControlTopics, TopicNeed};
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub struct HostSettings {
     pub id: String,
     /// Folder of state, compiled components and the embedded broker, relative to the manifest.
     pub data: String,
+    /// Where the operator's interface listens; port 0 takes a free one.
+    pub http: SocketAddr,
 }
 
 /// A topic of the application. Topics that are missing at start are made with these.

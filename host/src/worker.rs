@@ -5,12 +5,16 @@ mod adoption;
 mod breaker;
 mod call;
 mod commit;
+mod crash_notes;
 mod limits;
 mod membership;
+mod query;
 mod setup;
 mod status;
 
 pub use adoption::{Adoption, Exchange, Retire, Retired};
+pub use crash_notes::CrashNotes;
+pub use query::{NoAnswer, StoredValue};
 pub use setup::{ActiveVersion, Bounds, Command, OnError, OpenStore, Setup};
 pub use status::{Counters, TaskStatus, WorkerStatus};
 
@@ -21,7 +25,7 @@ use std::time::Duration;
 use crate::client::{Client, Event, Fatal, Member};
 use crate::clock::Clock;
 use crate::processor::Processor;
-use crate::record::{Input, Partition};
+use crate::record::{Input, Offset, Partition};
 use crate::task::{State, Task};
 use adoption::{Exchanging, Previous};
 use breaker::Breaker;
@@ -72,6 +76,8 @@ pub struct Worker<C: Client> {
     /// Why the present version may not be called again: it failed where the one before does not.
     condemned: Option<String>,
     retire: Option<Retire>,
+    /// Where this host notes what it is about to do, so that a record that kills it is found out.
+    crash_notes: Option<CrashNotes>,
     counters: Counters,
 }
 
@@ -83,6 +89,17 @@ struct Flight {
     revision: u64,
     /// Input records in it.
     records: u64,
+    /// The only input record in it, where there is only one: if that set is too large, the record is at fault.
+    only_record: Option<OnlyRecord>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OnlyRecord {
+    partition: Partition,
+    input: Input,
+    offset: Offset,
+    /// The set holds its dead letter.
+    is_buried: bool,
 }
 
 /// Partitions that the group wants back.
@@ -141,8 +158,16 @@ impl<C: Client> Worker<C> {
             breaker: Breaker::default(),
             condemned: None,
             retire: None,
+            crash_notes: None,
             counters: Counters::default(),
         }
+    }
+
+    /// Keeps notes of what is being processed, and heeds those of the last life.
+    #[must_use]
+    pub fn with_crash_notes(mut self, notes: CrashNotes) -> Self {
+        self.crash_notes = Some(notes);
+        self
     }
 
     /// One turn: serves the client for at most `wait`, makes at most one call, commits what is due.
@@ -163,7 +188,11 @@ impl<C: Client> Worker<C> {
         self.adopt_if_ready();
         self.settle(now);
         self.leave_if_ready();
-        self.end_if_stopped()
+        let turn = self.end_if_stopped();
+        if let (Turn::Ended(_), Some(notes)) = (&turn, &self.crash_notes) {
+            notes.end();
+        }
+        turn
     }
 
     /// Takes an order from the control side.

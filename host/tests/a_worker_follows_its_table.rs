@@ -88,7 +88,7 @@ thread_local! {
     static TICKS: RefCell<Vec<(i64, u64)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Echoes values; fails on the value `bad`. Each tick puts out its scheduled time and what it stands for.
+/// Echoes values; fails on the value `bad`, and on `disk` the host does. Each tick puts out its scheduled time and what it stands for.
 struct Echo;
 
 impl Processor for Echo {
@@ -97,6 +97,9 @@ impl Processor for Echo {
             if record.value == Some(b"bad") {
                 let kind = FaultKind::Failure("bad".into());
                 return Err(GuestFault { kind, index: Some(i as u32), message: "no".into(), backtrace: None }.into());
+            }
+            if record.value == Some(b"disk") {
+                return Err(ProcessError::Host("no space left".into()));
             }
             let (key, value) = (record.key, record.value);
             let output = NewOutput { output: 0, timestamp_ms: None, key, value, headers: Headers::default() };
@@ -153,10 +156,10 @@ fn batch(partition: i32, first: i64, values: &[&str]) -> Event {
 
 impl Stage {
     fn new(on_error: OnError, overlap: bool) -> Self {
-        Self::ticking(on_error, overlap, None)
+        Self::edited(on_error, |setup| setup.bounds.overlap = overlap)
     }
 
-    fn ticking(on_error: OnError, overlap: bool, tick: Option<Duration>) -> Self {
+    fn edited(on_error: OnError, edit: impl FnOnce(&mut Setup)) -> Self {
         INSTANCES.set(0);
         let script = Rc::new(RefCell::new(Script { member: member("m1", 1), ..Script::default() }));
         let now_ms = Arc::new(std::sync::atomic::AtomicU64::new(1000));
@@ -167,17 +170,18 @@ impl Stage {
             stores: Vec::new(),
             start: Start::Earliest,
             merge_wait: Duration::ZERO,
-            tick_interval: tick,
+            tick_interval: None,
             checkpoint_age_ms_max: 1000,
         };
-        let setup = Setup {
+        let mut setup = Setup {
             task: Arc::new(task),
-            bounds: Bounds { overlap, ..Bounds::default() },
+            bounds: Bounds::default(),
             on_error,
             tables: Vec::new(),
             open_store: Box::new(|_, _| unreachable!("no stores")),
             random: Box::new(|| 4),
         };
+        edit(&mut setup);
         let name = VersionName { revision: 1, number: 1, digest: "d".into() };
         let version = ActiveVersion { name, version: Box::new(EchoVersion) };
         let clock = Arc::new(ManualClock(now_ms.clone()));
@@ -186,7 +190,15 @@ impl Stage {
 
     /// With partitions assigned and running at offset 10, sequence 3.
     fn running(on_error: OnError, overlap: bool, partitions: &[i32]) -> Self {
-        let mut stage = Self::new(on_error, overlap);
+        Self::new(on_error, overlap).run(partitions)
+    }
+
+    fn bounded(partitions: &[i32], bounds: Bounds) -> Self {
+        Self::edited(OnError::DeadLetter, |setup| setup.bounds = bounds).run(partitions)
+    }
+
+    fn run(self, partitions: &[i32]) -> Self {
+        let mut stage = self;
         let all = partitions.iter().map(|p| Partition(*p)).collect();
         stage.play(Event::Assigned { partitions: all, member: member("m1", 1) });
         for p in partitions {
@@ -387,6 +399,55 @@ fn a_bad_record_becomes_one_dead_letter_in_its_place() {
 }
 
 #[test]
+fn a_record_for_another_processor_is_passed_without_effect() {
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    let mut builder = BatchBuilder::new(Input(0), Partition(0), None);
+    for (offset, addressee) in [(10, None), (11, Some("app.other")), (12, Some("app.echo"))] {
+        let mut headers = Vec::new();
+        if let Some(addressee) = addressee {
+            Headers::push(&mut headers, ADDRESSEE_HEADER, Some(addressee.as_bytes()));
+        }
+        let value = if offset == 11 { &b"bad"[..] } else { b"good" };
+        let headers = Headers(&headers);
+        builder.push(&Record { offset, timestamp_ms: 1, key: None, value: Some(value), headers });
+    }
+    stage.play(Event::Records(builder.build()));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 13, 2, 0, 4)])]);
+}
+
+#[test]
+fn a_set_that_is_too_large_is_taken_apart_and_its_record_becomes_a_dead_letter() {
+    let too_large = || Some(CommitFault::TooLarge("no".into()));
+    let mut stage = Stage::running(OnError::DeadLetter, false, &[0]);
+    stage.play(batch(0, 10, &["a", "large", "c"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 13, 3, 0, 4)])]);
+    stage.answer(Verdict::NotCommitted, too_large());
+    assert_eq!(stage.asked(), [Asked::Fetch(vec![(0, 10)])]);
+    stage.play(batch(0, 10, &["a", "large", "c"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])], "one record a set");
+    stage.answer(Verdict::Committed, None);
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 1, 0, 5)])]);
+    stage.answer(Verdict::NotCommitted, too_large());
+    stage.asked();
+    stage.play(batch(0, 11, &["large", "c"]));
+    stage.pass(100);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 0, 1, 5)])], "its dead letter");
+    stage.answer(Verdict::NotCommitted, too_large());
+    stage.asked();
+    stage.play(batch(0, 11, &["large", "c"]));
+    stage.pass(100);
+    let value = stage.script.borrow().sealed.as_ref().map(|c| c.tasks[0].dead_letters[0].value.clone());
+    assert_eq!(value, Some(None), "a dead letter that does not fit goes without its value");
+    stage.answer(Verdict::Committed, None);
+    stage.pass(100);
+    assert_eq!(stage.asked().last(), Some(&Asked::Commit(vec![(0, 13, 1, 0, 6)])));
+}
+
+#[test]
 fn retry_keeps_the_prefix_and_other_tasks_go_on() {
     let retry = OnError::Retry { times: 2, backoff: Duration::from_millis(500) };
     let mut stage = Stage::running(retry, false, &[0, 1]);
@@ -441,7 +502,10 @@ fn input_that_was_removed_halts_its_task_and_names_the_gap() {
 
 #[test]
 fn a_tick_commits_with_its_next_due_time_and_is_not_repeated() {
-    let mut stage = Stage::ticking(OnError::DeadLetter, false, Some(Duration::from_millis(100)));
+    let mut stage = Stage::edited(OnError::DeadLetter, |setup| {
+        setup.bounds.overlap = false;
+        Arc::make_mut(&mut setup.task).tick_interval = Some(Duration::from_millis(100));
+    });
     TICKS.take();
     stage.play(Event::Assigned { partitions: vec![Partition(0)], member: member("m1", 1) });
     stage.play(Event::Located { partition: Partition(0), found: Box::new(Ok(located(10, 3))) });
@@ -455,4 +519,129 @@ fn a_tick_commits_with_its_next_due_time_and_is_not_repeated() {
     stage.answer(Verdict::Committed, None);
     stage.pass(100);
     assert_eq!(TICKS.take(), [(1100, 2), (1100, 2), (1400, 0), (1500, 0)]);
+}
+
+#[test]
+fn what_was_lost_is_not_promoted_even_after_success() {
+    let mut stage = Stage::running(OnError::DeadLetter, true, &[0, 1]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.play(batch(1, 10, &["x"]));
+    stage.pass(100);
+    stage.play(Event::Lost { partitions: vec![Partition(0)] });
+    let committed = Asked::Commit(vec![(0, 11, 1, 0, 4), (1, 11, 1, 0, 4)]);
+    assert_eq!(stage.asked(), [committed, Asked::Release(vec![0])]);
+    stage.answer(Verdict::Committed, None);
+    let tasks: Vec<_> = stage.worker.status().tasks.iter().map(|t| (t.partition.0, t.sequence)).collect();
+    assert_eq!(tasks, [(1, 4)]);
+}
+
+#[test]
+fn at_its_bound_a_set_waits_for_the_flight_and_nothing_is_called() {
+    let mut stage = Stage::bounded(&[0], Bounds { commit_records_max: 1, ..Bounds::default() });
+    for (offset, called) in [(10, 1), (11, 2), (12, 2), (13, 2)] {
+        stage.play(batch(0, offset, &["a"]));
+        assert_eq!(stage.worker.counters().records, called, "at {offset}");
+    }
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 11, 1, 0, 4)])], "full at once, no interval has passed");
+    stage.answer(Verdict::Committed, None);
+    assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 1, 0, 5)])]);
+    assert_eq!(stage.worker.counters().records, 3);
+}
+
+#[test]
+fn a_set_that_was_too_large_or_too_slow_comes_again_in_halves() {
+    for cause in [CommitFault::TooLarge("a record".into()), CommitFault::Timeout("10 s".into())] {
+        let mut stage = Stage::bounded(&[0], Bounds { commit_records_max: 4, ..Bounds::default() });
+        stage.play(batch(0, 10, &["a"]));
+        stage.play(batch(0, 11, &["b"]));
+        assert_eq!(stage.asked(), [], "two of four");
+        stage.pass(100);
+        stage.asked();
+        stage.answer(Verdict::NotCommitted, Some(cause));
+        assert_eq!(stage.asked(), [Asked::Fetch(vec![(0, 10)])]);
+        stage.play(batch(0, 10, &["a"]));
+        stage.play(batch(0, 11, &["b"]));
+        assert_eq!(stage.asked(), [Asked::Commit(vec![(0, 12, 2, 0, 4)])], "two of two");
+    }
+}
+
+#[test]
+fn a_member_that_was_fenced_gives_its_tasks_up() {
+    let mut stage = Stage::running(OnError::DeadLetter, true, &[0, 1]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.pass(100);
+    stage.asked();
+    stage.answer(Verdict::NotCommitted, Some(CommitFault::FencedByGroup("FENCED_INSTANCE_ID".into())));
+    stage.play(batch(1, 10, &["x"]));
+    stage.pass(1000);
+    assert_eq!(stage.asked(), [], "neither read nor committed before the group has given them anew");
+    assert_eq!((stage.state(0), stage.state(1)), (State::Created, State::Created));
+}
+
+#[test]
+fn a_fault_of_the_host_makes_no_dead_letter_and_in_the_end_halts() {
+    let mut stage = Stage::running(OnError::DeadLetter, true, &[0]);
+    for faults in 1..=10 {
+        assert_eq!(stage.worker.status().halted, None);
+        stage.play(batch(0, 10, &["disk"]));
+        assert_eq!(stage.worker.counters().host_faults, faults);
+        assert_eq!(stage.asked(), [Asked::Fetch(vec![(0, 10)])], "from the start of what was dropped");
+        stage.play(batch(0, 10, &["disk"]));
+        assert_eq!(stage.worker.counters().host_faults, faults, "it rests first");
+        stage.worker.command(Command::Pause);
+        stage.play(Event::Revoked { partitions: vec![Partition(0)], member: member("m1", 1) });
+        stage.play(Event::Assigned { partitions: vec![Partition(0)], member: member("m1", 1) });
+        stage.play(Event::Located { partition: Partition(0), found: Box::new(Ok(located(10, 3))) });
+        stage.pass(10_000);
+        stage.worker.command(Command::Resume);
+        stage.asked();
+    }
+    assert_eq!(stage.worker.status().halted.as_deref(), Some("no space left"));
+    assert_eq!((stage.worker.counters().guest_faults, stage.worker.counters().dead_letters), (0, 0));
+}
+
+#[test]
+fn a_fault_of_the_host_leaves_the_flight_alone() {
+    let mut stage = Stage::running(OnError::DeadLetter, true, &[0]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.pass(100);
+    stage.asked();
+    stage.play(batch(0, 11, &["disk"]));
+    assert_eq!(stage.asked(), []);
+    stage.answer(Verdict::Committed, None);
+    assert_eq!(stage.asked(), [Asked::Fetch(vec![(0, 11)])]);
+}
+
+#[test]
+fn a_stop_does_not_wait_longer_than_its_budget() {
+    let mut stage = Stage::running(OnError::DeadLetter, true, &[0]);
+    stage.play(batch(0, 10, &["a"]));
+    stage.pass(100);
+    stage.worker.command(Command::Stop);
+    stage.settle();
+    let budget = Bounds::default().stop_budget.as_millis() as u64;
+    stage.now_ms.fetch_add(budget, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(stage.worker.turn(Duration::ZERO), Turn::Ended(End::Stopped { is_clean: false }));
+}
+
+#[test]
+fn a_task_waits_for_tables_that_are_as_far_as_its_commits_have_read() {
+    let table = SharedTable::default();
+    let shared = table.clone();
+    let mut stage = Stage::edited(OnError::DeadLetter, |setup| setup.tables = vec![shared]);
+    stage.play(Event::Assigned { partitions: vec![Partition(0)], member: member("m1", 1) });
+    let mut found = located(10, 3);
+    let tables = vec![vec![Offset(5), Offset(2)]];
+    let metadata = Metadata { sequence: 3, nonce: 5, revision: 1, tables, ..Metadata::default() }.to_string();
+    found.inputs[0].committed = Some(Committed { next: Offset(10), metadata });
+    stage.play(Event::Located { partition: Partition(0), found: Box::new(Ok(found)) });
+    stage.play(batch(0, 10, &["a"]));
+    for (positions, is_complete, called) in [([9, 9], false, 0), ([9, 1], true, 0), ([5, 2], true, 1)] {
+        let positions = positions.map(Offset).to_vec();
+        table.store(Arc::new(Table { positions, is_complete, ..Table::default() }));
+        stage.pass(100);
+        assert_eq!(stage.worker.counters().records, called);
+    }
+    let metadata = stage.script.borrow().sealed.as_ref().map(|c| c.tasks[0].metadata.tables.clone());
+    assert_eq!(metadata, Some(vec![vec![Offset(5), Offset(2)]]), "the commit says what was read");
 }

@@ -1,67 +1,264 @@
-//! Every store behaves as three layers of plain maps over a base, whatever is done to it in whatever order.
+//! Every store behaves as three layers of plain maps over a base, whatever is done to it in whatever order, crashes
+//! included. One table of engines, one list of steps for all of them.
 
-use std::collections::BTreeMap;
+#[path = "support/store_model.rs"]
+mod store_model;
 
-use wasmill::record::Offset;
-use wasmill::store::{Checkpoint, MemoryStore, Store};
+use std::path::Path;
 
-type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use store_model::{Change, Key, Map, Model};
+use wasmill::record::{Offset, Partition};
+use wasmill::store::{Checkpoint, DiskStores, IDENTITY_KEY, KEY_BYTES_MAX, MemoryStore, Store, VALUE_BYTES_MAX};
 
-/// The plainest store that could be right.
-#[derive(Default)]
-struct Model {
-    base: BTreeMap<Vec<u8>, Vec<u8>>,
-    sealed: Option<Map>,
-    filling: Map,
-    call: Map,
+/// A kind of store.
+struct Engine {
+    name: &'static str,
+    /// Opens what is in a folder, keeping keys in order or not.
+    open: fn(&Path, bool) -> Box<dyn Store>,
+    /// Whether what was committed is there after a crash; else it is restored.
+    is_lasting: bool,
+    cases: u32,
 }
 
-impl Model {
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let layers = [Some(&self.call), Some(&self.filling), self.sealed.as_ref()];
-        let changed = layers.into_iter().flatten().find_map(|l| l.get(key));
-        changed.cloned().unwrap_or_else(|| self.base.get(key).cloned())
+const ENGINES: [Engine; 2] = [
+    Engine { name: "memory", open: open_memory, is_lasting: false, cases: 200 },
+    Engine { name: "disk", open: open_disk, is_lasting: true, cases: 16 },
+];
+
+fn open_memory(_: &Path, has_scans: bool) -> Box<dyn Store> {
+    Box::new(MemoryStore::new(has_scans))
+}
+
+fn open_disk(folder: &Path, has_scans: bool) -> Box<dyn Store> {
+    let stores = DiskStores::open(folder, &["s"]).expect("a usable folder");
+    Box::new(stores.store("s", Partition(0), has_scans).expect("a usable database"))
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Get(Key),
+    Committed(Key),
+    Put(Key, Change),
+    /// Packed lookups, then packed changes of the same keys.
+    Many(Vec<(Key, Change)>),
+    /// As above by slots; only those marked are changed.
+    Slots(Vec<(Key, Change, bool)>),
+    Scan(Key, Option<Key>, usize),
+    EndCall {
+        keep: bool,
+    },
+    /// Ends the call, then seals; where a set is sealed already, commits it or rolls back.
+    Seal,
+    Commit,
+    RollBack,
+    /// The process dies: layers are gone, what was committed is there again.
+    Crash,
+    /// The base is emptied and restored.
+    Rebuild,
+}
+
+/// Few keys, so that they meet again; of many lengths, and some on both sides of the host's own.
+fn key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        6 => (0u32..12).prop_map(|n| format!("key-{n:0width$}", width = 1 + n as usize * 3).into_bytes()),
+        2 => (0u32..2000).prop_map(|n| n.to_be_bytes().to_vec()),
+        1 => prop::sample::select(vec![b"\0".to_vec(), b"\0wasmill".to_vec(), b"\0wasmill.identitz".to_vec()]),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop::option::weighted(0.75, prop::collection::vec(any::<u8>(), 0..40))
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let keyed = || prop::collection::vec((key(), change()), 0..8);
+    prop_oneof![
+        4 => key().prop_map(Step::Get),
+        2 => key().prop_map(Step::Committed),
+        6 => (key(), change()).prop_map(|(key, change)| Step::Put(key, change)),
+        3 => keyed().prop_map(Step::Many),
+        3 => prop::collection::vec((key(), change(), any::<bool>()), 0..8).prop_map(Step::Slots),
+        3 => (key(), prop::option::of(key()), 1usize..30).prop_map(|(from, to, limit)| Step::Scan(from, to, limit)),
+        5 => any::<bool>().prop_map(|keep| Step::EndCall { keep }),
+        4 => Just(Step::Seal),
+        3 => Just(Step::Commit),
+        1 => Just(Step::RollBack),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Rebuild),
+    ]
+}
+
+/// A store under test beside its model.
+struct Pair<'a> {
+    engine: &'a Engine,
+    folder: &'a Path,
+    has_scans: bool,
+    /// Taken out only while it is opened anew.
+    store: Option<Box<dyn Store>>,
+    model: Model,
+    checkpoint: Checkpoint,
+    /// What the store must tell of itself: nothing before the first commit.
+    told: Option<Checkpoint>,
+}
+
+impl<'a> Pair<'a> {
+    fn open(engine: &'a Engine, folder: &'a Path, has_scans: bool) -> Self {
+        let store = Some((engine.open)(folder, has_scans));
+        let checkpoint = Checkpoint { identity: 1, next: Offset(0), sequence: 0, at_end_ms: 0 };
+        Self { engine, folder, has_scans, store, model: Model::default(), checkpoint, told: None }
     }
 
-    fn scan(&self, from: &[u8], to: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut all: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
-            self.base.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
-        for layer in [self.sealed.as_ref(), Some(&self.filling), Some(&self.call)].into_iter().flatten() {
-            all.extend(layer.clone());
+    fn store(&mut self) -> &mut dyn Store {
+        self.store.as_deref_mut().expect("open but for a moment")
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Get(key) => {
+                let expected = self.model.get(&key);
+                assert_eq!(self.store().get(&key).expect("readable").map(<[u8]>::to_vec), expected);
+            }
+            Step::Committed(key) => {
+                let expected = self.model.base.get(&key).cloned();
+                assert_eq!(self.store().committed(&key).expect("readable"), expected);
+            }
+            Step::Put(key, change) => {
+                self.store().put(&key, change.as_deref()).expect("a good key");
+                self.model.call.insert(key, change);
+            }
+            Step::Many(changes) => self.many(changes),
+            Step::Slots(changes) => self.slots(&changes),
+            Step::Scan(from, to, limit) => self.scan(&from, to.as_deref(), limit),
+            Step::EndCall { keep } => self.end_call(keep),
+            Step::Seal if self.model.sealed.is_none() => self.seal(),
+            Step::Seal | Step::Commit => self.commit(),
+            Step::RollBack => {
+                self.end_call(false);
+                self.store().roll_back();
+                self.model.roll_back();
+            }
+            Step::Crash => self.crash(),
+            Step::Rebuild => {
+                self.model.crash();
+                self.store().wipe().expect("emptied");
+                assert_eq!(self.store().checkpoint(), None);
+                self.told = None;
+                self.restore();
+            }
         }
-        let inside = all.into_iter().filter(|(k, _)| k.as_slice() >= from && k.as_slice() < to);
-        inside.filter_map(|(k, v)| Some((k, v?))).collect()
+    }
+
+    fn many(&mut self, changes: Vec<(Key, Change)>) {
+        let (mut asked, mut packed) = (Vec::new(), Vec::new());
+        let wanted: Vec<Change> = changes.iter().map(|(key, _)| self.model.get(key)).collect();
+        for (key, change) in &changes {
+            pack(&mut asked, &[key.len() as u32], &[key]);
+            let value = change.as_deref().unwrap_or_default();
+            pack(&mut packed, &[key.len() as u32, len_of(change)], &[key, value]);
+        }
+        let mut values = Vec::new();
+        self.store().get_many(&asked, &mut values).expect("packed keys");
+        assert_eq!(unpack(&values, wanted.len()), wanted);
+        self.store().apply(&packed).expect("packed changes");
+        self.model.call.extend(changes);
+    }
+
+    fn slots(&mut self, changes: &[(Key, Change, bool)]) {
+        let (mut asked, mut answer, mut packed) = (Vec::new(), Vec::new(), Vec::new());
+        changes.iter().for_each(|(key, ..)| pack(&mut asked, &[key.len() as u32], &[key]));
+        self.store().get_slots(&asked, &mut answer).expect("packed keys");
+        let number = |at: usize| u32::from_le_bytes(answer[at * 4..at * 4 + 4].try_into().expect("four bytes"));
+        let distinct = number(0) as usize;
+        let slots: Vec<u32> = (1..=changes.len()).map(number).collect();
+        let values = unpack(&answer[4 + 4 * changes.len()..], distinct);
+        for ((key, ..), slot) in changes.iter().zip(&slots) {
+            assert_eq!(values[*slot as usize], self.model.get(key));
+        }
+        for ((key, change, _), slot) in changes.iter().zip(&slots).filter(|((.., is_changed), _)| *is_changed) {
+            pack(&mut packed, &[*slot, len_of(change)], &[change.as_deref().unwrap_or_default()]);
+            self.model.call.insert(key.clone(), change.clone());
+        }
+        self.store().put_slots(&packed).expect("packed slot changes");
+        let stranger = [distinct as u32, 0].map(u32::to_le_bytes).concat();
+        assert!(self.store().put_slots(&stranger).is_err(), "a slot nobody got");
+    }
+
+    fn scan(&mut self, from: &[u8], to: Option<&[u8]>, limit: usize) {
+        let mut found = Vec::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            found.push((key.to_vec(), value.to_vec()));
+            found.len() < limit
+        };
+        let scanned = self.store().scan(from, to, &mut visit);
+        if !self.has_scans {
+            return assert!(scanned.is_err(), "an unordered store refuses scans");
+        }
+        scanned.expect("an ordered store");
+        let mut expected = self.model.scan(from, to);
+        expected.truncate(limit);
+        assert_eq!(found, expected);
+    }
+
+    fn end_call(&mut self, keep: bool) {
+        self.store().end_call(keep);
+        self.model.end_call(keep);
+        let size = |(key, change): (&Key, &Change)| key.len() + change.as_ref().map_or(0, Vec::len);
+        let (keys, bytes) = (self.model.filling.len(), self.model.filling.iter().map(size).sum::<usize>());
+        assert_eq!((self.store().filling_keys(), self.store().filling_bytes()), (keys, bytes));
+    }
+
+    fn seal(&mut self) {
+        self.end_call(true);
+        let mut visited = Map::new();
+        let mut visit = |key: &[u8], value: Option<&[u8]>| {
+            assert!(visited.insert(key.to_vec(), value.map(<[u8]>::to_vec)).is_none(), "each key once");
+        };
+        self.store().seal(&mut visit).expect("sealed");
+        assert_eq!(visited, self.model.filling);
+        self.model.sealed = Some(std::mem::take(&mut self.model.filling));
     }
 
     fn commit(&mut self) {
-        for (key, value) in self.sealed.take().unwrap_or_default() {
-            match value {
-                Some(value) => self.base.insert(key, value),
-                None => self.base.remove(&key),
-            };
+        if self.model.sealed.is_none() {
+            return;
+        }
+        self.checkpoint.sequence += 1;
+        self.checkpoint.next.0 += 7;
+        let checkpoint = self.checkpoint;
+        self.store().commit(&checkpoint).expect("committed");
+        self.model.commit();
+        self.told = Some(checkpoint);
+        assert_eq!(self.store().checkpoint(), self.told);
+    }
+
+    fn crash(&mut self) {
+        self.model.crash();
+        // Closed before it is opened again: a database serves one process, and one of its handles, at a time.
+        drop(self.store.take());
+        self.store = Some((self.engine.open)(self.folder, self.has_scans));
+        if self.engine.is_lasting {
+            assert_eq!(self.store().checkpoint(), self.told, "the last commit, no more and no less");
+        } else {
+            self.restore();
+        }
+        let base: Vec<Key> = self.model.base.keys().cloned().collect();
+        base.into_iter().for_each(|key| self.take(Step::Committed(key)));
+        if self.has_scans {
+            self.scan(b"", None, usize::MAX);
         }
     }
-}
 
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    fn key(&mut self, keys: u64) -> Vec<u8> {
-        let number = self.below(keys);
-        format!("key-{number:0width$}", width = 1 + (number % 30) as usize).into_bytes()
-    }
-
-    fn value(&mut self) -> Option<Vec<u8>> {
-        let len = self.below(40) as usize;
-        let byte = self.below(256) as u8;
-        (self.below(4) > 0).then(|| vec![byte; len])
+    fn restore(&mut self) {
+        let rows = self.model.base.clone();
+        self.store().restore(b"gone", Some(b"again")).expect("restored");
+        rows.iter().for_each(|(key, value)| self.store().restore(key, Some(value)).expect("restored"));
+        self.store().restore(b"gone", None).expect("restored");
+        let checkpoint = self.checkpoint;
+        self.store().restored(&checkpoint).expect("restored");
+        self.told = Some(checkpoint);
+        assert_eq!(self.store().checkpoint(), self.told);
     }
 }
 
@@ -70,7 +267,7 @@ fn pack(out: &mut Vec<u8>, numbers: &[u32], parts: &[&[u8]]) {
     parts.iter().for_each(|p| out.extend_from_slice(p));
 }
 
-fn unpack(list: &[u8], count: usize) -> Vec<Option<Vec<u8>>> {
+fn unpack(list: &[u8], count: usize) -> Vec<Change> {
     let (mut at, mut values) = (0, Vec::new());
     for _ in 0..count {
         let len = u32::from_le_bytes(list[at..at + 4].try_into().expect("four bytes"));
@@ -83,161 +280,75 @@ fn unpack(list: &[u8], count: usize) -> Vec<Option<Vec<u8>>> {
     values
 }
 
-fn len_of(value: Option<&Vec<u8>>) -> u32 {
-    value.map_or(u32::MAX, |v| v.len() as u32)
+fn len_of(change: &Change) -> u32 {
+    change.as_ref().map_or(u32::MAX, |value| value.len() as u32)
 }
 
-fn single(store: &mut dyn Store, model: &mut Model, numbers: &mut Numbers, keys: u64) {
-    let (key, value) = (numbers.key(keys), numbers.value());
-    store.put(&key, value.as_deref()).expect("a good key");
-    model.call.insert(key, value);
+#[test]
+fn every_store_follows_the_model() {
+    for engine in &ENGINES {
+        let config = Config { cases: engine.cases, failure_persistence: None, ..Config::default() };
+        let steps = (any::<bool>(), prop::collection::vec(step(), 1..300));
+        let followed = TestRunner::new(config).run(&steps, |(has_scans, steps)| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut pair = Pair::open(engine, folder.path(), has_scans);
+            steps.into_iter().for_each(|step| pair.take(step));
+            Ok(())
+        });
+        followed.unwrap_or_else(|error| panic!("{}: {error}", engine.name));
+    }
 }
 
-fn many(store: &mut dyn Store, model: &mut Model, numbers: &mut Numbers, keys: u64) {
-    let (mut asked, mut wanted, mut changes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut applied = Vec::new();
-    for _ in 0..numbers.below(8) {
-        let (key, value) = (numbers.key(keys), numbers.value());
-        pack(&mut asked, &[key.len() as u32], &[&key]);
-        wanted.push(model.get(&key));
-        pack(&mut changes, &[key.len() as u32, len_of(value.as_ref())], &[&key, value.as_deref().unwrap_or_default()]);
-        applied.push((key, value));
-    }
-    let mut values = Vec::new();
-    store.get_many(&asked, &mut values).expect("packed keys");
-    assert_eq!(unpack(&values, wanted.len()), wanted);
-    store.apply(&changes).expect("packed changes");
-    model.call.extend(applied);
-}
-
-fn slots(store: &mut dyn Store, model: &mut Model, numbers: &mut Numbers, keys: u64) {
-    let (mut asked, mut all) = (Vec::new(), Vec::new());
-    for _ in 0..1 + numbers.below(8) {
-        let key = numbers.key(keys);
-        pack(&mut asked, &[key.len() as u32], &[&key]);
-        all.push(key);
-    }
-    let mut answer = Vec::new();
-    store.get_slots(&asked, &mut answer).expect("packed keys");
-    let number = |at: usize| u32::from_le_bytes(answer[at * 4..at * 4 + 4].try_into().expect("four bytes"));
-    let distinct = number(0) as usize;
-    let given: Vec<u32> = (1..=all.len()).map(number).collect();
-    let values = unpack(&answer[4 + 4 * all.len()..], distinct);
-    for (key, slot) in all.iter().zip(&given) {
-        assert_eq!(values[*slot as usize], model.get(key));
-    }
-    let mut changes = Vec::new();
-    for (key, slot) in all.iter().zip(&given) {
-        if numbers.below(2) == 0 {
-            let value = numbers.value();
-            pack(&mut changes, &[*slot, len_of(value.as_ref())], &[value.as_deref().unwrap_or_default()]);
-            model.call.insert(key.clone(), value);
+/// Enough rows that the memory store collects its garbage and the engine on disk flushes its tables.
+#[test]
+fn every_store_follows_the_model_with_many_keys() {
+    for engine in &ENGINES {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut pair = Pair::open(engine, folder.path(), true);
+        for round in 0..12u32 {
+            for n in 0..3000u32 {
+                let key = format!("row-{}", (n * 7 + round * 1311) % 9000).into_bytes();
+                let value = (n % 5 != round % 5).then(|| vec![round as u8; (n % 200) as usize]);
+                pair.take(Step::Put(key, value));
+            }
+            [Step::Seal, Step::Commit].into_iter().for_each(|step| pair.take(step));
+            if round % 4 == 3 {
+                pair.take(Step::Crash);
+            }
         }
-    }
-    store.put_slots(&changes).expect("packed slot changes");
-    assert!(store.put_slots(&[distinct as u32, 0].map(u32::to_le_bytes).concat()).is_err(), "a slot nobody got");
-}
-
-fn end_call(store: &mut dyn Store, model: &mut Model, keep: bool) {
-    store.end_call(keep);
-    let call = std::mem::take(&mut model.call);
-    if keep {
-        model.filling.extend(call);
-    }
-    assert_eq!(store.filling_keys(), model.filling.len());
-    let size = |(k, v): (&Vec<u8>, &Option<Vec<u8>>)| k.len() + v.as_ref().map_or(0, Vec::len);
-    assert_eq!(store.filling_bytes(), model.filling.iter().map(size).sum::<usize>());
-}
-
-fn finish_set(store: &mut dyn Store, model: &mut Model, numbers: &mut Numbers, checkpoint: &mut Checkpoint) {
-    if model.sealed.is_none() {
-        let mut visited = Map::new();
-        store
-            .seal(&mut |key, value| {
-                let twice = visited.insert(key.to_vec(), value.map(<[u8]>::to_vec));
-                assert!(twice.is_none(), "each key once");
-            })
-            .expect("sealed");
-        assert_eq!(visited, model.filling);
-        model.sealed = Some(std::mem::take(&mut model.filling));
-    } else if numbers.below(3) > 0 {
-        checkpoint.sequence += 1;
-        store.commit(checkpoint).expect("committed");
-        assert_eq!(store.checkpoint(), Some(*checkpoint));
-        model.commit();
-    } else {
-        store.roll_back();
-        model.sealed = None;
-        model.filling.clear();
+        pair.take(Step::Rebuild);
+        pair.take(Step::Crash);
     }
 }
 
-fn drive(store: &mut dyn Store, has_scans: bool, seed: u64, steps: u64, keys: u64) {
-    let (mut model, mut numbers) = (Model::default(), Numbers(seed));
-    let mut checkpoint = Checkpoint { identity: 1, next: Offset(0), sequence: 0, at_end_ms: 0 };
-    for _ in 0..steps {
-        match numbers.below(16) {
-            0..5 => single(store, &mut model, &mut numbers, keys),
-            5..7 => many(store, &mut model, &mut numbers, keys),
-            7..10 => slots(store, &mut model, &mut numbers, keys),
-            10..12 => {
-                let keep = numbers.below(3) > 0;
-                end_call(store, &mut model, keep);
-            }
-            12 => {
-                end_call(store, &mut model, true);
-                finish_set(store, &mut model, &mut numbers, &mut checkpoint);
-            }
-            13 if has_scans => {
-                let (from, to) = (numbers.key(keys), numbers.key(keys));
-                let mut found = Vec::new();
-                let mut visit = |k: &[u8], v: &[u8]| {
-                    found.push((k.to_vec(), v.to_vec()));
+#[test]
+fn limits_are_those_of_the_contract_on_every_store() {
+    for engine in &ENGINES {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = (engine.open)(folder.path(), true);
+        let (longest_key, longest_value) = (vec![7; KEY_BYTES_MAX], vec![8; VALUE_BYTES_MAX]);
+        let reserved = [IDENTITY_KEY, b"more"].concat();
+        for key in [&b""[..], IDENTITY_KEY, &reserved, &[7; KEY_BYTES_MAX + 1]] {
+            assert!(store.put(key, Some(b"v")).is_err(), "{}: {} bytes", engine.name, key.len());
+            assert_eq!(store.get(key).expect("readable"), None, "{}", engine.name);
+        }
+        assert!(store.put(b"k", Some(&[0; VALUE_BYTES_MAX + 1])).is_err());
+        store.put(&longest_key, Some(&longest_value)).expect("within the limits");
+        store.end_call(true);
+        store.seal(&mut |_, _| {}).expect("sealed");
+        store.commit(&Checkpoint { identity: 1, next: Offset(1), sequence: 1, at_end_ms: 1 }).expect("committed");
+        drop(store);
+        if engine.is_lasting {
+            let mut store = (engine.open)(folder.path(), true);
+            assert_eq!(store.get(&longest_key).expect("readable"), Some(&longest_value[..]));
+            let mut keys = 0;
+            store
+                .scan(b"", None, &mut |_, _| {
+                    keys += 1;
                     true
-                };
-                store.scan(&from, Some(&to), &mut visit).expect("an ordered store");
-                assert_eq!(found, model.scan(&from, &to));
-            }
-            14 => {
-                let key = numbers.key(keys);
-                assert_eq!(store.committed(&key).expect("readable"), model.base.get(&key).cloned());
-            }
-            _ => {
-                let key = numbers.key(keys);
-                assert_eq!(store.get(&key).expect("readable").map(<[u8]>::to_vec), model.get(&key));
-            }
+                })
+                .expect("ordered");
+            assert_eq!(keys, 1, "rows of the host's own are not seen");
         }
     }
-}
-
-#[test]
-fn the_store_in_memory_follows_the_model() {
-    for seed in 1..=40 {
-        let keys = [5, 60, 5_000][seed as usize % 3];
-        drive(&mut MemoryStore::new(false), false, seed, 4_000, keys);
-        drive(&mut MemoryStore::new(true), true, seed, 2_000, keys);
-    }
-}
-
-#[test]
-fn an_unordered_store_refuses_scans_and_bad_keys_are_refused() {
-    let mut store = MemoryStore::new(false);
-    assert!(store.scan(b"a", None, &mut |_, _| true).is_err());
-    assert!(store.put(b"", Some(b"v")).is_err());
-    assert!(store.put(wasmill::store::IDENTITY_KEY, Some(b"v")).is_err());
-}
-
-#[test]
-fn what_was_restored_is_the_base() {
-    let mut store = MemoryStore::new(true);
-    store.restore(b"a", Some(b"1")).expect("restored");
-    store.restore(b"b", Some(b"2")).expect("restored");
-    store.restore(b"a", None).expect("restored");
-    let checkpoint = Checkpoint { identity: 3, next: Offset(9), sequence: 4, at_end_ms: 5 };
-    store.restored(&checkpoint).expect("restored");
-    assert_eq!((store.checkpoint(), store.keys_estimate()), (Some(checkpoint), 1));
-    store.roll_back();
-    assert_eq!(store.committed(b"b").expect("readable"), Some(b"2".to_vec()));
-    store.wipe().expect("wiped");
-    assert_eq!((store.checkpoint(), store.get(b"b").expect("readable")), (None, None));
 }

@@ -3,6 +3,7 @@
 //! `target/bench/report.json`.
 
 mod engine;
+mod restart;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,7 @@ fn measure(records: u64) -> anyhow::Result<()> {
             "ratio": native / guest, "bar": bar, "pairs": runs,
         }));
     }
+    print!("{}", restart::lines(&restart::restart(&build, &broker, restart::KEYS)?));
     let folder = build.parent().context("target")?.join("bench");
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(&report)?)?;

@@ -103,8 +103,11 @@ impl Threads {
         self.0.borrow().committer.is_busy()
     }
 
+    /// The member that the worker knows itself to be; nobody while the group has another that it was not told of.
     pub fn member_id(&self) -> String {
-        self.0.borrow().membership.member().id.clone()
+        let side = self.0.borrow();
+        let id = &side.membership.member().id;
+        if *id == side.noticed { id.clone() } else { String::new() }
     }
 }
 
@@ -196,6 +199,8 @@ impl Side {
     }
 
     fn poll(&mut self) -> Event {
+        let now = self.connection.cluster.borrow().now;
+        self.membership.polled(now);
         if let Some(identity) = self.membership.is_fenced().or(self.committer.is_fenced()) {
             return Event::Fatal(Fatal::Identity(identity));
         }

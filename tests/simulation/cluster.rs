@@ -35,6 +35,7 @@ pub enum Role {
     Changelog(u16),
     DeadLetters,
     Cutovers,
+    Table(u16),
 }
 
 #[derive(Debug)]

@@ -30,6 +30,7 @@ pub struct Faults {
     /// Of an action of the world, in 10,000: each of these.
     pub crash: u64,
     pub pause: u64,
+    pub stall: u64,
     pub cut_off: u64,
     pub replace: u64,
     pub standstill: u64,
@@ -41,6 +42,7 @@ pub struct Faults {
     pub old_disk: u64,
     pub clock_jump: u64,
     pub compaction: u64,
+    pub deploy: u64,
     pub rest: u64,
 }
 
@@ -59,6 +61,7 @@ impl Faults {
             disk_permille: some(10),
             crash: some(40),
             pause: some(40),
+            stall: some(20),
             cut_off: some(30),
             replace: some(15),
             standstill: some(20),
@@ -70,6 +73,7 @@ impl Faults {
             old_disk: some(300),
             clock_jump: some(10),
             compaction: some(30),
+            deploy: some(15),
             rest: some(5),
         }
     }

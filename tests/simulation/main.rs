@@ -7,6 +7,7 @@ mod clock;
 mod cluster;
 mod disk;
 mod faults;
+mod memory;
 mod mutants;
 mod oracle;
 mod processors;

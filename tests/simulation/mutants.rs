@@ -19,6 +19,16 @@ pub enum Mutant {
     ApplyBeforeCommit,
     KeepInstance,
     KeepOverlay,
+    ForgetApply,
+    ForgetTables,
+    ForgetTicks,
+    ForgetRevision,
+    ForgetStreamTime,
+    MovedOnly,
+    KeepReading,
+    SkipRestore,
+    RepeatUnknown,
+    BelieveCommit,
 }
 
 /// Name on the command line, the fault, and what it does.
@@ -38,7 +48,35 @@ pub const ALL: &[(&str, Mutant, &str)] = &[
     ("apply-before-commit", Mutant::ApplyBeforeCommit, "writes changes into the store when they are sealed"),
     ("keep-the-instance", Mutant::KeepInstance, "goes on with the memory of an instance whose effects were dropped"),
     ("forget-the-overlay", Mutant::KeepOverlay, "leaves uncommitted changes in the store of a task that has left"),
+    (
+        "forget-a-failed-apply",
+        Mutant::ForgetApply,
+        "goes on as if a store had taken the changes that it could not write",
+    ),
+    ("forget-the-tables", Mutant::ForgetTables, "begins a task without regard to how far its tables were"),
+    ("forget-the-ticks", Mutant::ForgetTicks, "begins a task with the next tick of now, not with the one that was due"),
+    ("forget-the-revision", Mutant::ForgetRevision, "begins a task as if no revision had run it"),
+    ("forget-the-stream-time", Mutant::ForgetStreamTime, "begins a task at stream time 0"),
+    ("commit-only-what-moved", Mutant::MovedOnly, "leaves inputs that did not move out of a commit"),
+    ("read-on-after-an-abort", Mutant::KeepReading, "does not move back to the committed positions"),
+    ("skip-the-restore", Mutant::SkipRestore, "takes every store for restored"),
+    ("repeat-the-unknown", Mutant::RepeatUnknown, "makes a commit of unknown outcome once more"),
+    ("believe-in-the-commit", Mutant::BelieveCommit, "takes every commit for committed"),
 ];
+
+impl Mutant {
+    /// Planted in the simulation's own store.
+    pub fn is_in_store(self) -> bool {
+        matches!(
+            self,
+            Self::TrustCheckpoint
+                | Self::KeepFailedCall
+                | Self::ApplyBeforeCommit
+                | Self::KeepOverlay
+                | Self::ForgetApply
+        )
+    }
+}
 
 pub fn by_name(name: &str) -> Option<Mutant> {
     ALL.iter().find(|(n, _, _)| *n == name).map(|(_, mutant, _)| *mutant)

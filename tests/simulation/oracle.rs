@@ -1,6 +1,7 @@
 //! The judge: replays what each committed transaction says it did, one task after the other in the recorded order, and
 //! compares every output, dead letter, tick, position and, at the end, all state. Knows logs, not hosts.
 
+mod circumstances;
 mod effects;
 mod model;
 mod state;
@@ -56,7 +57,7 @@ impl Oracle {
             self.commits += 1;
             self.outputs += effects.records.len() as u64;
             self.ticks += effects.ticks.len() as u64;
-            self.dead_letters += effects.dead_letters.len() as u64;
+            self.dead_letters += (effects.dead_letters.len() + effects.dead_ticks.len()) as u64;
             let task = &mut self.tasks[partition as usize];
             task.commit(cluster, effects, next, metadata, self.tick_interval_ms)
                 .map_err(|violation| format!("partition {partition} #{}: {violation}", metadata.sequence))?;
@@ -90,7 +91,12 @@ impl Oracle {
 
     /// The first input record that is not processed, if any: what the end of a run waits for.
     pub fn behind(&self, cluster: &Cluster) -> Option<String> {
-        for task in &self.tasks {
+        self.behind_but(-1, cluster)
+    }
+
+    /// The same without regard to one partition.
+    pub fn behind_but(&self, partition: i32, cluster: &Cluster) -> Option<String> {
+        for task in self.tasks.iter().filter(|t| t.partition != partition) {
             for input in 0..self.inputs {
                 let place = Place { topic: cluster.topic(Role::Input(input)), partition: task.partition };
                 let log = cluster.log(place);

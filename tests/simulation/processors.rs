@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use wasmill::processor::{FaultKind, GuestFault, ProcessError, Processor, Scope, Version};
+use wasmill::processor::{FaultKind, GuestFault, ProcessError, Processor, Scope, Table, Version};
 use wasmill::record::{BatchRef, Headers, NewOutput, Record};
 
 use crate::mutants::Mutant;
 use crate::random::{mix, mix_bytes};
+use crate::world::Deployed;
 
 /// The running state of a key, of a partition, or of its ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,8 +60,28 @@ pub const FLAKY: u8 = b'y';
 /// The host fails once.
 pub const HOST_FAILS: u8 = b'h';
 
-pub fn is_poison(value: Option<&[u8]>) -> bool {
-    matches!(value.and_then(|v| v.first()), Some(&(FAILS | TRAPS | LIES)))
+/// Fails where the version is a bad one.
+pub const BREAKS_BAD: u8 = b'b';
+
+pub fn is_poison(value: Option<&[u8]>, version: u64) -> bool {
+    match value.and_then(|v| v.first()) {
+        Some(&(FAILS | TRAPS | LIES)) => true,
+        Some(&BREAKS_BAD) => is_bad_version(version),
+        _ => false,
+    }
+}
+
+fn is_bad_version(version: u64) -> bool {
+    version % 3 == 2
+}
+
+/// Some ticks trap, and some of them only once, where anything is poison at all.
+pub fn is_poison_tick(scheduled_ms: i64) -> bool {
+    mix(scheduled_ms as u64).is_multiple_of(8)
+}
+
+fn is_flaky_tick(scheduled_ms: i64) -> bool {
+    mix(scheduled_ms as u64) % 8 == 1
 }
 
 pub fn amount_of(value: Option<&[u8]>) -> i64 {
@@ -73,12 +94,14 @@ pub struct Nature {
     /// Keeps what it read in its own memory and reads it there: right only if instances are replaced as promised.
     pub is_caching: bool,
     pub outputs: u16,
+    pub has_poison: bool,
     pub mutant: Option<Mutant>,
 }
 
 /// Makes instances; what it remembers lives as long as the process.
 pub struct NativeVersion {
     nature: Nature,
+    deployed: Deployed,
     seen: Arc<Mutex<BTreeSet<(u16, i32, i64)>>>,
     /// Of the fault planted in the reuse of instances.
     kept: Cache,
@@ -87,8 +110,8 @@ pub struct NativeVersion {
 type Cache = Arc<Mutex<BTreeMap<(i32, Vec<u8>), Option<Tally>>>>;
 
 impl NativeVersion {
-    pub fn new(nature: Nature) -> Self {
-        Self { nature, seen: Arc::default(), kept: Arc::default() }
+    pub fn new(nature: Nature, deployed: Deployed) -> Self {
+        Self { nature, deployed, seen: Arc::default(), kept: Arc::default() }
     }
 }
 
@@ -97,12 +120,15 @@ impl Version for NativeVersion {
         let is_kept = self.nature.mutant == Some(Mutant::KeepInstance);
         let cache = if is_kept { self.kept.clone() } else { Cache::default() };
         let cache = self.nature.is_caching.then_some(cache);
-        Ok(Box::new(Native { outputs: self.nature.outputs, seen: self.seen.clone(), cache }))
+        let (outputs, deployed, seen) = (self.nature.outputs, self.deployed, self.seen.clone());
+        Ok(Box::new(Native { outputs, deployed, has_poison: self.nature.has_poison, seen, cache }))
     }
 }
 
 struct Native {
     outputs: u16,
+    deployed: Deployed,
+    has_poison: bool,
     seen: Arc<Mutex<BTreeSet<(u16, i32, i64)>>>,
     cache: Option<Cache>,
 }
@@ -119,10 +145,12 @@ impl Processor for Native {
     fn tick(&mut self, batch: BatchRef<'_>, missed: u64, scope: &mut Scope) -> Result<(), ProcessError> {
         let record = batch.record(0);
         let partition = batch.partition().0;
+        self.misbehave_in_tick(partition, record.timestamp_ms)?;
         let place = place_of_tick(record.timestamp_ms, missed);
         let all = self.get(partition, ALL_KEY, scope)?.unwrap_or_default().add(place, 1);
         self.put(partition, ALL_KEY, Some(all), scope)?;
-        let text = format!("tick;{partition};{};{missed};{};{}", record.timestamp_ms, all.count, all.chain);
+        let (scheduled, met) = (record.timestamp_ms, self.circumstances(NULL_KEY, scope));
+        let text = format!("tick;{partition};{scheduled};{missed};{};{};{met}", all.count, all.chain);
         emit(&record, 0, None, &text, scope);
         Ok(())
     }
@@ -138,17 +166,29 @@ impl Native {
         };
         match mark {
             FAILS => fault(FaultKind::Failure("marked".into()), Some(index)),
+            BREAKS_BAD if is_bad_version(self.deployed.version) => fault(FaultKind::Trap, None),
             TRAPS => fault(FaultKind::Trap, None),
             LIES => fault(FaultKind::Failure("marked".into()), Some(index / 2 + batch.len() as u32 / 2)),
-            FLAKY if self.is_first(batch, record) => fault(FaultKind::Trap, None),
-            HOST_FAILS if self.is_first(batch, record) => Err(ProcessError::Host("marked".into())),
+            FLAKY if self.is_first(batch.input().0, batch.partition().0, record.offset) => fault(FaultKind::Trap, None),
+            HOST_FAILS if self.is_first(batch.input().0, batch.partition().0, record.offset) => {
+                Err(ProcessError::Host("marked".into()))
+            }
             _ => Ok(()),
         }
     }
 
-    fn is_first(&mut self, batch: BatchRef<'_>, record: &Record<'_>) -> bool {
+    fn misbehave_in_tick(&mut self, partition: i32, scheduled_ms: i64) -> Result<(), ProcessError> {
+        let is_flaky = is_flaky_tick(scheduled_ms) && self.is_first(u16::MAX, partition, scheduled_ms);
+        if self.has_poison && (is_flaky || is_poison_tick(scheduled_ms)) {
+            let (message, backtrace) = ("marked".to_owned(), None);
+            return Err(ProcessError::Guest(GuestFault { kind: FaultKind::Trap, index: None, message, backtrace }));
+        }
+        Ok(())
+    }
+
+    fn is_first(&mut self, input: u16, partition: i32, offset: i64) -> bool {
         let mut seen = self.seen.lock().expect("one thread runs a simulation");
-        seen.insert((batch.input().0, batch.partition().0, record.offset))
+        seen.insert((input, partition, offset))
     }
 
     fn record(&mut self, batch: BatchRef<'_>, record: &Record<'_>, scope: &mut Scope) -> Result<(), ProcessError> {
@@ -169,11 +209,26 @@ impl Native {
         }
         let Tally { count, sum, chain } = tally.unwrap_or_default();
         let (all_count, all_chain) = (all.count, all.chain);
-        let text =
-            format!("record;{partition};{input};{};{all_count};{all_chain};{count};{sum};{chain}", record.offset);
+        let (offset, met) = (record.offset, self.circumstances(key, scope));
+        let text = format!("record;{partition};{input};{offset};{all_count};{all_chain};{count};{sum};{chain};{met}");
         let output = (mix_bytes(key) % u64::from(self.outputs.max(1))) as u16;
         emit(record, output, record.key, &text, scope);
         Ok(())
+    }
+
+    /// The revision and its version, how far each table was, and what it said of the key.
+    fn circumstances(&self, key: &[u8], scope: &Scope) -> String {
+        let row = |table: &Table| match table.rows.get(key) {
+            Some(row) => mix_bytes(row),
+            None => 0,
+        };
+        let table = |table: &std::sync::Arc<Table>| {
+            let positions: Vec<String> = table.positions.iter().map(ToString::to_string).collect();
+            format!("{}={}", positions.join(":"), row(table))
+        };
+        let tables: Vec<String> = scope.tables.iter().map(table).collect();
+        let Deployed { revision, version } = self.deployed;
+        format!("{revision}.{version};{}", tables.join(","))
     }
 
     fn get(&mut self, partition: i32, key: &[u8], scope: &mut Scope) -> Result<Option<Tally>, ProcessError> {

@@ -150,6 +150,8 @@ fn add(total: &mut Stats, run: &Stats) {
     total.pauses += run.pauses;
     total.ghosts += run.ghosts;
     total.restarts += run.restarts;
+    total.deployments += run.deployments;
+    total.damages += run.damages;
     total.virtual_ms += run.virtual_ms;
 }
 
@@ -157,9 +159,11 @@ fn describe(stats: &Stats) -> String {
     let Stats { turns, commits, records, dead_letters, ticks, failed_commits, crashes, pauses, .. } = stats;
     format!(
         "{turns} turns, {commits} commits, {failed_commits} failed, {records} records, {dead_letters} dead letters, \
-         {ticks} ticks, {crashes} crashes, {pauses} pauses, {} replaced, {} workers ended, {:.0} s of virtual time",
+         {ticks} ticks, {crashes} crashes, {pauses} pauses, {} replaced, {} workers ended, {} revisions, {} damages, {:.0} s of virtual time",
         stats.ghosts,
         stats.restarts,
+        stats.deployments,
+        stats.damages,
         stats.virtual_ms as f64 / 1e3
     )
 }

@@ -16,6 +16,7 @@ pub struct Scenario {
     pub inputs: u16,
     pub outputs: u16,
     pub stores: u16,
+    pub tables: u16,
     pub hosts: usize,
     pub workers: usize,
     /// Input records of the whole run.
@@ -25,6 +26,8 @@ pub struct Scenario {
     pub is_cooperative: bool,
     pub is_on_disk: bool,
     pub has_poison: bool,
+    /// What a task depends on is taken away once all is processed.
+    pub is_damaged_at_end: bool,
     pub has_transactional_inputs: bool,
     pub tick_interval: Option<Duration>,
     pub merge_wait: Duration,
@@ -46,19 +49,22 @@ impl Scenario {
         let inputs = if random.chance(300) { 2 } else { 1 };
         let outputs = random.within(1, 2) as u16;
         let tick_ms = random.within(200, 900);
+        let has_poison = random.chance(500);
         let backoff = Duration::from_millis(random.within(5, 50));
-        Self {
+        let scenario = Self {
             partitions: random.within(1, 4) as i32,
             inputs,
             outputs,
             stores: random.within(1, 2) as u16,
+            tables: random.below(4).saturating_sub(1) as u16,
             hosts: random.within(1, 3) as usize,
             workers: random.within(1, 2) as usize,
             records: random.within(40, 300),
             actions: random.within(600, 3000),
             is_cooperative: inputs == 1,
-            is_on_disk: random.chance(600),
-            has_poison: random.chance(500),
+            is_on_disk: random.chance(600) || mutant.is_some_and(Mutant::is_in_store),
+            has_poison,
+            is_damaged_at_end: random.chance(250),
             has_transactional_inputs: random.chance(500),
             tick_interval: random.chance(300).then(|| Duration::from_millis(tick_ms)),
             merge_wait: Duration::from_millis(random.within(0, 40)),
@@ -66,11 +72,27 @@ impl Scenario {
             set_records_max: if random.chance(200) { 60 } else { usize::MAX },
             bounds: bounds(random),
             on_error: if random.chance(700) { OnError::DeadLetter } else { OnError::Retry { times: 2, backoff } },
-            nature: Nature { is_caching: random.chance(500), outputs, mutant },
+            nature: Nature { is_caching: random.chance(500), outputs, has_poison, mutant },
             pace: pace(random),
             faults: Faults::swarm(random),
             mutant,
+        };
+        scenario.focused()
+    }
+
+    /// A planted fault is looked for where it can show: its occasion is there in every run, how often is drawn.
+    fn focused(mut self) -> Self {
+        match self.mutant {
+            Some(Mutant::KeepProducer) => {
+                self.faults.cut_permille = self.faults.cut_permille.max(40);
+                self.faults.held_permille = self.faults.held_permille.max(400);
+            }
+            Some(Mutant::RestoreToStable) => self.pace.marker_slow_permille = self.pace.marker_slow_permille.max(50),
+            Some(Mutant::ForgetApply) => self.faults.disk_permille = self.faults.disk_permille.max(5),
+            Some(Mutant::ForgetTables) => self.tables = self.tables.max(1),
+            _ => {}
         }
+        self
     }
 
     pub fn roles(&self) -> Vec<(Role, i32)> {
@@ -79,6 +101,7 @@ impl Scenario {
         roles.extend((0..self.outputs).map(|i| (Role::Output(i), 2)));
         roles.extend((0..self.stores).map(|i| (Role::Changelog(i), partitions)));
         roles.extend([(Role::DeadLetters, partitions), (Role::Cutovers, 1)]);
+        roles.extend((0..self.tables).map(|i| (Role::Table(i), 1 + i32::from(i))));
         roles
     }
 }

@@ -4,6 +4,8 @@
 mod actions;
 mod host;
 mod inputs;
+mod outside;
+mod tables;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,6 +21,7 @@ use crate::oracle::{Oracle, Violation};
 use crate::random::Random;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
+pub use host::Deployed;
 use host::Host;
 use inputs::Inputs;
 
@@ -33,6 +36,10 @@ pub struct World {
     random: Random,
     trace: Trace,
     stats: Stats,
+    /// The task that was damaged from outside, which may and must halt.
+    damaged: Option<i32>,
+    /// What a process runs that begins now.
+    deployed: Deployed,
 }
 
 /// What a run went through: a simulation in which nothing happens finds nothing.
@@ -48,6 +55,8 @@ pub struct Stats {
     pub pauses: u64,
     pub ghosts: u64,
     pub restarts: u64,
+    pub deployments: u64,
+    pub damages: u64,
     pub virtual_ms: u64,
     /// Of everything that readers see: equal for equal seeds.
     pub digest: u64,
@@ -97,6 +106,8 @@ impl World {
             random,
             trace,
             stats: Stats::default(),
+            damaged: None,
+            deployed: Deployed::FIRST,
             scenario,
         }
     }
@@ -110,7 +121,8 @@ impl World {
         }
         self.end_faults();
         self.drain()?;
-        self.judge_stores()
+        self.judge_stores()?;
+        if self.scenario.is_damaged_at_end { self.damage_from_outside() } else { Ok(()) }
     }
 
     fn note(&self, line: impl FnOnce() -> String) {
@@ -131,12 +143,19 @@ impl World {
                 self.cluster.borrow_mut().advance(now);
             }
             self.hosts.iter().for_each(|host| host.run_threads(now));
+            self.read_tables(now);
             if !is_broker_first {
                 self.cluster.borrow_mut().advance(now);
             }
             self.judge_decided()?;
         }
         Ok(())
+    }
+
+    fn read_tables(&mut self, now: Duration) {
+        let cluster = self.cluster.borrow();
+        let awake = self.hosts.iter().filter(|host| !host.is_paused(now) && now >= host.cut_off_until);
+        awake.for_each(|host| host.tables.run(&cluster, &mut self.random));
     }
 
     fn judge_decided(&mut self) -> Result<(), Violation> {

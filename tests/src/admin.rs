@@ -14,7 +14,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::brokers::Broker;
@@ -73,8 +73,13 @@ impl Admin {
         first(block_on(self.client.create_partitions([&NewPartitions::new(name, partitions)], &self.options)))
     }
 
+    /// Waits until every partition is served. That its leader is told is not enough: Apache Kafka tells it a moment
+    /// before that broker knows that it leads, and refuses requests until then.
     pub fn wait_for_partitions(&self, name: &str, count: usize) {
         until("all partitions are seen and have a leader", LONG, || (self.leaders(name) == Ok(count)).then_some(()));
+        for partition in 0..count as i32 {
+            self.watermarks(name, partition);
+        }
     }
 
     /// How many partitions of a topic have a leader.
@@ -93,10 +98,14 @@ impl Admin {
         metadata.topics().iter().map(|topic| topic.name().to_string()).collect()
     }
 
-    /// As an uncommitted reader sees them.
+    /// As an uncommitted reader sees them, once the partition has a leader that serves it.
     pub fn watermarks(&self, topic: &str, partition: i32) -> Watermarks {
-        let (first, end) = self.probe.fetch_watermarks(topic, partition, ANSWER_LIMIT).expect("the broker answers");
-        Watermarks { first, end }
+        let ask = || match self.probe.fetch_watermarks(topic, partition, ANSWER_LIMIT) {
+            Ok((first, end)) => Some(Watermarks { first, end }),
+            Err(error) if is_without_leader(&error) => None,
+            Err(error) => panic!("watermarks of {topic}/{partition}: {error}"),
+        };
+        until("the partition has a leader", LONG, ask)
     }
 
     pub fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<(), RDKafkaErrorCode> {
@@ -133,6 +142,12 @@ impl Admin {
         let answer = block_on(self.client.alter_configs([&change], &self.options)).expect("the broker answers");
         assert_eq!(answer.len(), 1);
     }
+}
+
+/// What a broker answers between the making of a partition, or a restart, and the first moment of its leader.
+fn is_without_leader(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+    matches!(error.rdkafka_error_code(), Some(LeaderNotAvailable | NotLeaderForPartition))
 }
 
 /// What was asked for, and the broker's error.

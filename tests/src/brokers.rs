@@ -2,6 +2,7 @@
 //! Owns its folder and its port, which both outlive a restart. Knows nothing of what is checked against it.
 
 mod embedded;
+pub use embedded::built;
 mod kafka;
 mod port;
 
@@ -22,6 +23,8 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokerKind {
     Embedded,
+    /// The embedded one as users start it: `wasmill broker`, which a build of the whole workspace has made.
+    Wasmill,
     Kafka,
 }
 
@@ -29,6 +32,7 @@ impl fmt::Display for BrokerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Embedded => "embedded",
+            Self::Wasmill => "wasmill",
             Self::Kafka => "kafka",
         })
     }
@@ -40,13 +44,17 @@ pub struct Broker {
     /// Before the folder, so that it ends before its files go.
     child: Option<Child>,
     folder: TempDir,
+    /// So far.
+    kills: u32,
+    /// Its last end was one, of which the cluster knows nothing yet.
+    is_killed: bool,
 }
 
 impl Broker {
     /// Starts a broker in a fresh folder and waits until it serves.
     pub fn start(kind: BrokerKind) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("wasmill-{kind}-")).tempdir()?;
-        let mut broker = Self { kind, port: port::free(), child: None, folder };
+        let mut broker = Self { kind, port: port::free(), child: None, folder, kills: 0, is_killed: false };
         if kind == BrokerKind::Kafka {
             kafka::format(broker.folder.path(), broker.port, port::free())?;
         }
@@ -63,6 +71,11 @@ impl Broker {
         self.folder.path()
     }
 
+    /// Leaves the folder behind, for those who look into a failure.
+    pub fn keep_folder(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::pid)
     }
@@ -70,8 +83,12 @@ impl Broker {
     /// Starts the process again on the same folder and port after `stop` or `kill`.
     pub fn resume(&mut self) -> anyhow::Result<()> {
         assert!(self.child.is_none(), "the broker is running");
+        if std::mem::take(&mut self.is_killed) && self.kind == BrokerKind::Kafka {
+            self.fence()?;
+        }
         let command = match self.kind {
             BrokerKind::Embedded => embedded::command(self.folder.path(), &self.address())?,
+            BrokerKind::Wasmill => embedded::program(self.folder.path(), self.port)?,
             BrokerKind::Kafka => kafka::command(self.folder.path()),
         };
         let child = Child::start(command, self.folder.path().join("broker.log"))?;
@@ -84,6 +101,26 @@ impl Broker {
         Ok(())
     }
 
+    /// Lets the cluster find out that the broker is gone, before it comes back.
+    fn fence(&self) -> anyhow::Result<()> {
+        let log = self.folder.path().join(format!("controller-{}.log", self.kills));
+        let mut controller = Child::start(kafka::controller(self.folder.path())?, log.clone())?;
+        until("the controller gives the killed broker up", READY_LIMIT, || {
+            assert!(!controller.has_ended(), "the controller ended by itself:\n{}", controller.last_words());
+            std::fs::read_to_string(&log).is_ok_and(|text| kafka::has_fenced(&text)).then_some(())
+        });
+        // It says so before it writes it down. It writes in order, and something every half second: what is being written
+        // may be older, the next is this.
+        for _ in 0..2 {
+            let before = kafka::metadata_bytes(self.folder.path());
+            until("the controller writes on", READY_LIMIT, || {
+                (kafka::metadata_bytes(self.folder.path()) > before).then_some(())
+            });
+        }
+        controller.stop();
+        Ok(())
+    }
+
     /// An orderly stop.
     pub fn stop(&mut self) {
         self.child.take().expect("the broker is running").stop();
@@ -92,6 +129,17 @@ impl Broker {
     /// kill -9.
     pub fn kill(&mut self) {
         self.child.take().expect("the broker is running").kill();
+        self.kills += 1;
+        self.is_killed = true;
+    }
+
+    /// It stands still, connections and all, until `go_on`.
+    pub fn pause(&self) {
+        self.child.as_ref().expect("the broker is running").pause();
+    }
+
+    pub fn go_on(&self) {
+        self.child.as_ref().expect("the broker is running").go_on();
     }
 
     /// What the broker printed last, for messages of failing checks.
@@ -109,6 +157,16 @@ impl Broker {
         config.set("topic.metadata.refresh.fast.interval.ms", "50");
         config.set("log_level", "2");
         config
+    }
+}
+
+impl Drop for Broker {
+    /// What a failing check leaves behind can be looked into.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep_folder();
+            eprintln!("the broker's folder: {}", self.folder.path().display());
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child as Process, Command, Stdio};
+use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -52,10 +52,24 @@ impl Child {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(libc::SIGTERM);
+        let ended = || self.process.try_wait().expect("a child can be waited for");
+        until("the child's orderly end", STOP_LIMIT, ended)
+    }
+
+    /// SIGSTOP: it stands still until `go_on`.
+    pub fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    pub fn go_on(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    fn signal(&self, signal: i32) {
         // SAFETY: kill takes plain numbers; the pid is that of our child, which nobody else reaps.
-        unsafe { libc::kill(self.pid() as i32, libc::SIGTERM) };
-        until("the child's orderly end", STOP_LIMIT, || self.has_ended().then_some(()));
+        unsafe { libc::kill(self.pid() as i32, signal) };
     }
 
     /// SIGKILL, and waits for the end.

@@ -8,3 +8,4 @@ pub mod member;
 pub mod producer;
 pub mod reader;
 pub mod until;
+pub mod wasmill;

@@ -22,7 +22,6 @@ enum Work {
     Cargo(&'static str),
     Built(&'static str),
     Step(fn() -> anyhow::Result<Done>),
-    Missing,
 }
 
 impl Part {
@@ -39,11 +38,6 @@ impl Part {
         Self { name, work: Work::Step(run) }
     }
 
-    /// A verb whose place is kept: it says so and fails.
-    pub const fn missing(name: &'static str) -> Self {
-        Self { name, work: Work::Missing }
-    }
-
     fn run(&self, rest: &[String]) -> anyhow::Result<Done> {
         match self.work {
             Work::Cargo(words) => {
@@ -57,7 +51,6 @@ impl Part {
                 command::run_built(&program, &all.chain(rest.iter().cloned()).collect::<Vec<_>>())
             }
             Work::Step(step) => step(),
-            Work::Missing => anyhow::bail!("`{}` is not built yet", self.name),
         }
     }
 }

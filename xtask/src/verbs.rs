@@ -25,6 +25,7 @@ const TEST: &[Part] = &[
     Part::cargo("all tests", "test --release --workspace --no-fail-fast"),
     Part::built("simulation", "simulation --seeds 500"),
     Part::built("the exchange", "exchange run --records 20000"),
+    Part::built("chaos", "chaos --rounds 5"),
 ];
 
 /// Rust and a C compiler are enough: components, then the exchange on the embedded broker.
@@ -37,6 +38,15 @@ const DEMO: &[Part] = &[
 
 const BENCH: &[Part] =
     &[Part::step("components", guests::build), Part::cargo("build", BUILD), Part::built("bench", "bench")];
+
+/// `ROUNDS` and `SEED` are read by the program itself.
+const CHAOS: &[Part] = &[
+    Part::step("toolchain", setup::toolchain),
+    Part::step("Apache Kafka's jars", setup::kafka),
+    Part::step("components", guests::build),
+    Part::cargo("build", BUILD),
+    Part::built("chaos", "chaos"),
+];
 
 const SET_UP: &[Part] = &[
     Part::step("toolchain", setup::toolchain),
@@ -68,7 +78,7 @@ const VERBS: &[Verb] = &[
         about: "planted faults must be caught",
         parts: &[Part::cargo("build", BUILD), Part::step("planted faults", sim::mutants)],
     },
-    Verb { name: "chaos", about: "kill -9 while records flow (ROUNDS=50)", parts: &[Part::missing("chaos")] },
+    Verb { name: "chaos", about: "kill -9 while records flow (ROUNDS=50, SEED)", parts: CHAOS },
 ];
 
 pub fn find(name: &str) -> Option<&'static Verb> {

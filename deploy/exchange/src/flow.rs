@@ -12,7 +12,7 @@ use crate::record::Message;
 use crate::topics;
 use market::Market;
 pub use market::PAIRS;
-use random::Random;
+pub use random::Random;
 
 #[derive(Clone, Debug)]
 pub struct FlowSettings {

@@ -87,7 +87,8 @@ impl Cluster for Hosted {
     }
 }
 
-fn record(topic: String, found: TopicRecord) -> Record {
+/// A record as the model looks at it.
+pub fn record(topic: String, found: TopicRecord) -> Record {
     let TopicRecord { partition, offset, timestamp_ms, key, value, headers } = found;
     Record { topic, partition, offset, key, value, headers, timestamp_ms }
 }

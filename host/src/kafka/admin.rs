@@ -1,18 +1,22 @@
 //! Topics: made where they are missing, and compared with what is wanted. Blocking, for the start of a host and for tools.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::handle::Properties;
 use crate::topology::TopicNeed;
 
 /// How long the broker may take for each answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at what a broker knows.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What keeps topics from being as they should be.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +66,82 @@ impl Admin {
         }
         problems.extend(self.check_settings(&present)?);
         let made = self.create(&missing, &mut problems)?;
-        if problems.is_empty() { Ok(made) } else { Err(TopicsError::Wrong(problems)) }
+        if !problems.is_empty() {
+            return Err(TopicsError::Wrong(problems));
+        }
+        self.wait_for_leaders(&made)?;
+        Ok(made)
+    }
+
+    /// A broker learns of a new topic a moment after the controller has made it; until then it tells no partitions.
+    fn wait_for_leaders(&self, made: &[String]) -> Result<(), TopicsError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let metadata = self.client.inner().fetch_metadata(None, PATIENCE).map_err(|e| self.unreachable(e))?;
+            let leads = |p: &MetadataPartition| p.error().is_none() && p.leader() >= 0;
+            let is_led = |t: &MetadataTopic| !t.partitions().is_empty() && t.partitions().iter().all(leads);
+            let led: Vec<&str> = metadata.topics().iter().filter(|t| is_led(t)).map(MetadataTopic::name).collect();
+            let Some(topic) = made.iter().find(|name| !led.contains(&name.as_str())) else { return Ok(()) };
+            if Instant::now() > until {
+                let text = format!("topic {topic} was made, but has no leader yet: is every broker of the cluster up?");
+                return Err(TopicsError::Wrong(vec![text]));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The names of all topics.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub fn topics(&self) -> Result<Vec<String>, TopicsError> {
+        Ok(self.partition_counts()?.into_keys().collect())
+    }
+
+    /// Forgets a group with its offsets; one that is not there is as good as forgotten.
+    ///
+    /// # Errors
+    /// The group has members, or the broker refuses.
+    pub fn delete_group(&self, group: &str) -> Result<(), TopicsError> {
+        let results = block_on(self.client.delete_groups(&[group], &options())).map_err(|e| self.unreachable(e))?;
+        for (name, code) in results.into_iter().filter_map(Result::err) {
+            match code {
+                RDKafkaErrorCode::GroupIdNotFound => {}
+                RDKafkaErrorCode::NonEmptyGroup => {
+                    let text = format!("group {name} has members: stop the hosts that run this processor first");
+                    return Err(TopicsError::Wrong(vec![text]));
+                }
+                code => return Err(TopicsError::Wrong(vec![format!("group {name} cannot be deleted: {code}")])),
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes topics with all that is in them, and waits until they are gone.
+    ///
+    /// # Errors
+    /// Every topic that the broker does not delete.
+    pub fn delete_topics(&self, names: &[String]) -> Result<(), TopicsError> {
+        let there = self.partition_counts()?;
+        let names: Vec<&str> = names.iter().map(String::as_str).filter(|n| there.contains_key(*n)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let results = block_on(self.client.delete_topics(&names, &options())).map_err(|e| self.unreachable(e))?;
+        let text = |(name, error)| format!("topic {name} cannot be deleted: {error}");
+        let problems: Vec<String> = results.into_iter().filter_map(Result::err).map(text).collect();
+        if !problems.is_empty() {
+            return Err(TopicsError::Wrong(problems));
+        }
+        let until = Instant::now() + PATIENCE;
+        while self.partition_counts()?.keys().any(|n| names.contains(&n.as_str())) {
+            if Instant::now() > until {
+                let text = format!("topics {} are still there after {PATIENCE:?}", names.join(", "));
+                return Err(TopicsError::Wrong(vec![text]));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
     }
 
     fn partition_counts(&self) -> Result<BTreeMap<String, i32>, TopicsError> {

@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub changelogs: Vec<String>,
     pub dead_letters: Option<String>,
     pub cutovers: Option<Cutovers>,
+    /// What the topic of dead letters, and the producer, take.
+    pub dead_letter_bytes_max: usize,
     /// `transaction.timeout.ms`.
     pub timeout: Duration,
 }
@@ -117,14 +119,17 @@ impl Committer {
 
     fn write(&mut self, commit: &mut Commit, deadline: Instant) -> Result<(), Failed> {
         let Some(producer) = &mut self.producer else { unreachable!("made before a commit") };
+        let letters = commit.tasks.iter_mut().flat_map(|t| &mut t.dead_letters);
+        letters.for_each(|letter| letter.fit(self.plan.dead_letter_bytes_max));
         producer.begin().map_err(Failed::Resolve)?;
         let stores = self.plan.changelogs.len();
         let cutovers = cutovers(&self.plan, &commit.tasks);
         write_cutovers(&self.plan, producer, &cutovers, deadline).map_err(Failed::of_write)?;
         for (index, task) in commit.tasks.iter().enumerate() {
-            write_task(&self.plan, producer, task, 1 + index * stores, deadline).map_err(Failed::of_write)?;
+            let written = write_task(&self.plan, producer, task, 1 + index * stores, deadline);
+            written.map_err(|error| Failed::of_write(producer.reason(error)))?;
         }
-        producer.flush(deadline).map_err(Failed::of_write)?;
+        producer.flush(deadline).map_err(|error| Failed::of_write(producer.reason(error)))?;
         for (index, task) in commit.tasks.iter_mut().enumerate() {
             task.metadata.nonce = self.nonce;
             for (store, mark) in task.metadata.changelogs.iter_mut().enumerate() {
@@ -197,12 +202,16 @@ impl Committer {
 impl Failed {
     /// A failure before anything was decided: the transaction can be aborted unless the producer is dead.
     fn of_write(error: ClientError) -> Self {
-        if error.is_fatal { Self::Resolve(error) } else { Self::Abort(error) }
+        if error.is_fatal || is_fenced(&error) { Self::Resolve(error) } else { Self::Abort(error) }
     }
 
     /// A failure of a deciding call, by what librdkafka says may be done.
     fn of(error: ClientError) -> Self {
-        if error.is_abortable && !error.is_fatal { Self::Abort(error) } else { Self::Resolve(error) }
+        if error.is_abortable && !error.is_fatal && !is_fenced(&error) {
+            Self::Abort(error)
+        } else {
+            Self::Resolve(error)
+        }
     }
 }
 
@@ -294,6 +303,12 @@ fn retried(deadline: Instant, mut call: impl FnMut() -> Result<(), ClientError>)
 /// transaction fails with skipped sequence numbers, so that is one more reason for a new one.
 fn is_state_lost(error: &ClientError) -> bool {
     error.is(Code::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE) || error.is(Code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING)
+}
+
+/// Somebody else has our id, whatever librdkafka thinks of the answer: it takes PRODUCER_FENCED for abortable where it
+/// knows only the older INVALID_PRODUCER_EPOCH.
+fn is_fenced(error: &ClientError) -> bool {
+    matches!(cause(error), CommitFault::FencedByProducer(_))
 }
 
 /// What a client error means for those who commit.

@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::client_config;
+use super::trouble;
 use crate::record::partition_of;
 
 /// How long the broker may take for an answer.
@@ -91,6 +92,16 @@ impl Feed {
                 Err((error, _)) => return Err(failed("write to", error)),
             }
         }
+    }
+
+    /// Hands a record over for a partition of the caller's choice.
+    ///
+    /// # Errors
+    /// The broker does not take records for a long while.
+    pub fn put(&mut self, topic: &str, partition: i32, key: &[u8], value: &[u8]) -> Result<(), FeedError> {
+        let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).key(key).payload(value);
+        let failed = |error| FeedError::Kafka { doing: "write to", topic: topic.to_owned(), error };
+        self.producer.send(record).map_err(|(error, _)| failed(error))
     }
 
     /// Waits until everything is delivered.
@@ -175,7 +186,7 @@ impl Tail {
         let mut ends = BTreeMap::new();
         for partition in 0..count {
             let (first, end) =
-                self.ends.fetch_watermarks(topic, partition, PATIENCE).map_err(|e| failed("find the end of", e))?;
+                trouble::ends(&self.ends, topic, partition, PATIENCE).map_err(|e| failed("find the end of", e))?;
             let from = first.max(offset);
             if from < end {
                 ends.insert(partition, end);
@@ -193,7 +204,9 @@ impl Tail {
         let mut records = Vec::new();
         let mut until = Instant::now() + PATIENCE;
         while !ends.is_empty() {
-            if let Some(message) = self.consumer.poll(Duration::from_millis(20)) {
+            let polled = self.consumer.poll(Duration::from_millis(20));
+            let passes = matches!(&polled, Some(Err(error)) if trouble::passes(error));
+            if let Some(message) = polled.filter(|_| !passes) {
                 let message = message.map_err(failed)?;
                 let end = ends.get(&message.partition()).copied().unwrap_or(0);
                 if message.offset() < end {

@@ -9,6 +9,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::admin::client_config;
 use super::feed::{FeedError, TopicRecord, record_of};
+use super::trouble;
 
 /// How long the broker may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,6 +74,9 @@ impl Follow {
             let left =
                 if records.is_empty() { until.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
             let Some(message) = self.consumer.poll(left) else { break };
+            if matches!(&message, Err(error) if trouble::passes(error)) {
+                continue;
+            }
             let message = message.map_err(|error| FeedError::Kafka { doing: "follow", topic: String::new(), error })?;
             records.push((message.topic().to_owned(), record_of(&message)));
         }

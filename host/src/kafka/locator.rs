@@ -2,6 +2,7 @@
 //! its own, and a consumer of its own that never joins the group.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,7 +83,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    fn locate(&self, partition: Partition) -> Result<Located, ClientError> {
+    pub fn locate(&self, partition: Partition) -> Result<Located, ClientError> {
         let committed = committed(&self.handle, &self.topics.inputs, partition)?;
         let mut inputs = Vec::new();
         for (i, (topic, committed)) in self.topics.inputs.iter().zip(committed).enumerate() {
@@ -108,14 +109,18 @@ impl Reader {
         let inputs = self.topics.inputs.iter();
         let prefixes: Vec<String> =
             inputs.map(|input| cutovers.prefix(&input.to_string_lossy(), partition.0)).collect();
-        let mut is_found = false;
+        let mut known = BTreeSet::new();
         if first < end {
             self.scan(&topic, Partition(0), first, end, |(key, value)| {
-                is_found |= !value.is_empty() && prefixes.iter().any(|prefix| key.starts_with(prefix.as_bytes()));
-                !is_found
+                if value.is_empty() {
+                    known.remove(&key);
+                } else if prefixes.iter().any(|prefix| key.starts_with(prefix.as_bytes())) {
+                    known.insert(key);
+                }
+                true
             })?;
         }
-        Ok(is_found)
+        Ok(!known.is_empty())
     }
 
     fn ends(&self, topic: &CString, partition: Partition) -> Result<(Offset, Offset), ClientError> {

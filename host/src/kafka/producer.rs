@@ -220,6 +220,20 @@ impl Producer {
         ClientError::check(error, "commit_transaction")
     }
 
+    /// Why the transaction failed, where a failed write tells less: deliveries of a failed transaction are only "purged".
+    /// librdkafka tells the reason to whoever asks for what the failure forbids; to begin a transaction within one is
+    /// always refused, and changes nothing.
+    pub fn reason(&self, error: ClientError) -> ClientError {
+        let is_purged =
+            error.is(Code::RD_KAFKA_RESP_ERR__PURGE_QUEUE) || error.is(Code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT);
+        // SAFETY: the handle is valid.
+        let refused = unsafe { sys::rd_kafka_begin_transaction(self.handle.raw()) };
+        match ClientError::check(refused, "write") {
+            Err(reason) if reason.is_fatal || (is_purged && reason.is_abortable) => reason,
+            _ => error,
+        }
+    }
+
     /// Aborts, serving the event queue meanwhile: without that an abort with messages in flight waits out its time.
     pub fn abort(&mut self, deadline: Instant) -> Result<(), ClientError> {
         loop {

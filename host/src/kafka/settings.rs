@@ -20,6 +20,8 @@ pub struct KafkaSettings {
     pub dead_letters: Option<String>,
     /// Where the first commit of a revision names its first offsets.
     pub cutovers: Option<String>,
+    /// What the topic of dead letters takes; `None` is Kafka's default.
+    pub dead_letter_bytes_max: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +130,13 @@ impl KafkaSettings {
         self.user.get("bootstrap.servers").map_or("", String::as_str)
     }
 
+    /// The largest dead letter: what its topic takes and, where the user bounds the producer, what that sends.
+    pub(super) fn dead_letter_bytes(&self) -> usize {
+        let topic = self.dead_letter_bytes_max.unwrap_or(MESSAGE_BYTES_DEFAULT);
+        let user = self.user.get("message.max.bytes").and_then(|bytes| bytes.parse().ok());
+        user.map_or(topic, |user: usize| topic.min(user))
+    }
+
     /// `<application>.<processor>`.
     pub fn group(&self) -> String {
         format!("{}.{}", self.application, self.processor)
@@ -178,12 +187,17 @@ impl KafkaSettings {
         // A message that times out before its transaction does is a failed delivery that we see.
         properties.insert("message.timeout.ms".into(), (timeout_ms / 2).to_string());
         let is_consumers = |key: &str| CONSUMER_PREFIXES.iter().any(|p| key.starts_with(p));
+        // A dead letter is a record and its headers: the default of 1,000,000 would refuse what the topic takes.
+        properties.insert("message.max.bytes".into(), self.dead_letter_bytes().max(MESSAGE_BYTES_DEFAULT).to_string());
         let user = self.user.iter().filter(|(k, _)| !is_consumers(k));
         properties.extend(user.map(|(k, v)| (k.clone(), v.clone())));
         properties.insert("transactional.id".into(), self.transactional_id());
         properties
     }
 }
+
+/// Kafka's default for `max.message.bytes` of a topic.
+const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
 
 /// Names of consumer properties begin with these.
 const CONSUMER_PREFIXES: [&str; 6] = ["fetch.", "queued.", "session.", "heartbeat.", "max.poll.", "check.crcs"];

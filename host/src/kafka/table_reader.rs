@@ -14,6 +14,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message, TopicPartitionList};
 
 use super::admin::client_config;
+use super::trouble;
 use crate::clock::{Clock, SystemClock};
 use crate::processor::{SharedTable, Table};
 use crate::record::Offset;
@@ -90,7 +91,7 @@ impl Copy {
         let count = metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len());
         let (mut list, mut ends) = (TopicPartitionList::new(), Vec::new());
         for partition in 0..count as i32 {
-            ends.push(asker.fetch_watermarks(topic, partition, PATIENCE)?.1);
+            ends.push(trouble::ends(&asker, topic, partition, PATIENCE)?.1);
             list.add_partition_offset(topic, partition, rdkafka::Offset::Beginning)?;
         }
         consumer.assign(&list)?;

@@ -1,7 +1,7 @@
 //! A batch: consecutive records of one partition of one input, held as one list of input frames.
 
 use super::frame::{self, INPUT_HEADER_LEN, Record};
-use super::{Input, Offset, Partition};
+use super::{ADDRESSEE_HEADER, Input, Offset, Partition};
 
 /// Owned records in frame layout. Never empty once a client hands it out.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Batch {
     frames: Vec<u8>,
     /// Where each frame starts in `frames`.
     starts: Vec<u32>,
+    /// Records that carry [`ADDRESSEE_HEADER`]: hardly ever any.
+    addressed: Vec<u32>,
 }
 
 /// Some consecutive records of a [`Batch`]: what one call of a processor gets.
@@ -30,15 +32,20 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// Starts a batch; `spare` gives its buffers back for reuse.
     pub fn new(input: Input, partition: Partition, spare: Option<Batch>) -> Self {
-        let (mut frames, mut starts) = spare.map(|b| (b.frames, b.starts)).unwrap_or_default();
+        let (mut frames, mut starts, mut addressed) =
+            spare.map(|b| (b.frames, b.starts, b.addressed)).unwrap_or_default();
         frames.clear();
         starts.clear();
-        Self { batch: Batch { input, partition, frames, starts } }
+        addressed.clear();
+        Self { batch: Batch { input, partition, frames, starts, addressed } }
     }
 
     /// Adds a record; its offset must be greater than the one before.
     #[inline]
     pub fn push(&mut self, record: &Record<'_>) {
+        if !record.headers.is_empty() && record.addressee().is_some() {
+            self.batch.addressed.push(self.batch.starts.len() as u32);
+        }
         self.batch.starts.push(self.batch.frames.len() as u32);
         frame::write_input(&mut self.batch.frames, record);
     }
@@ -92,6 +99,11 @@ impl Batch {
         Offset(self.record(self.len() - 1).offset + 1)
     }
 
+    /// The first record from `from` on that is meant for one processor only.
+    pub fn next_addressed(&self, from: usize) -> Option<usize> {
+        self.addressed.iter().map(|at| *at as usize).find(|at| *at >= from)
+    }
+
     pub fn whole(&self) -> BatchRef<'_> {
         BatchRef { batch: self, from: 0, to: self.len() }
     }
@@ -100,6 +112,13 @@ impl Batch {
     pub fn part(&self, from: usize, to: usize) -> BatchRef<'_> {
         assert!(from <= to && to <= self.len(), "a part lies within its batch");
         BatchRef { batch: self, from, to }
+    }
+}
+
+impl<'a> Record<'a> {
+    /// The processor that this record is meant for, where it is meant for one only.
+    pub fn addressee(&self) -> Option<&'a [u8]> {
+        self.headers.iter().find(|h| h.name == ADDRESSEE_HEADER).map(|h| h.value.unwrap_or_default())
     }
 }
 
@@ -169,5 +188,22 @@ mod tests {
         assert_eq!(batch.part(1, 3).record(0), cases[1]);
         assert_eq!(batch.part(1, 2).frames().len(), INPUT_HEADER_LEN + 1 + headers.len());
         assert_eq!(batch.record(1).headers.iter().count(), 2);
+        assert_eq!(batch.next_addressed(0), None);
+    }
+
+    #[test]
+    fn records_for_one_processor_are_found() {
+        let mut headers = Vec::new();
+        Headers::push(&mut headers, ADDRESSEE_HEADER, Some(b"app.p"));
+        let mut builder = BatchBuilder::new(Input(0), Partition(0), None);
+        for (offset, headers) in [(0, &[][..]), (1, &headers), (2, &[]), (5, &headers)] {
+            builder.push(&Record { offset, timestamp_ms: 0, key: None, value: None, headers: Headers(headers) });
+        }
+        let batch = builder.build();
+        let found: Vec<_> = (0..5).map(|from| batch.next_addressed(from)).collect();
+        assert_eq!(found, [Some(1), Some(1), Some(3), Some(3), None]);
+        assert_eq!(batch.record(1).addressee(), Some(&b"app.p"[..]));
+        let reused = BatchBuilder::new(Input(0), Partition(0), Some(batch)).build();
+        assert_eq!(reused.next_addressed(0), None);
     }
 }

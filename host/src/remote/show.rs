@@ -6,15 +6,15 @@ use super::RemoteCommand;
 
 pub(super) fn text(command: &RemoteCommand, answer: &Value) -> String {
     match command {
-        RemoteCommand::Status => status(answer),
+        RemoteCommand::Status { .. } => status(answer),
         RemoteCommand::Versions { .. } => lines(answer, version),
         RemoteCommand::Cutovers { .. } => lines(answer, cutover),
         RemoteCommand::State { .. } => stored(answer),
         RemoteCommand::Deploy { processor, .. } | RemoteCommand::Rollback { processor, .. } => {
             format!("{processor}: version {} is active, revision {}\n", answer["version"], answer["revision"])
         }
-        RemoteCommand::Pause { processor } => format!("{processor}: paused, revision {}\n", answer["revision"]),
-        RemoteCommand::Resume { processor } => format!("{processor}: running, revision {}\n", answer["revision"]),
+        RemoteCommand::Pause { processor, .. } => format!("{processor}: paused, revision {}\n", answer["revision"]),
+        RemoteCommand::Resume { processor, .. } => format!("{processor}: running, revision {}\n", answer["revision"]),
     }
 }
 

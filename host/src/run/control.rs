@@ -2,7 +2,7 @@
 //! what this host finds or is asked for. One thread; nothing here is ever in the way of a record.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -74,6 +74,7 @@ pub(super) struct Control {
     requests: Sender<Request>,
     overview: Arc<Published<Overview>>,
     stop: Arc<AtomicBool>,
+    address: Arc<Mutex<Option<String>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -81,7 +82,6 @@ pub(super) struct Control {
 pub(super) struct Parts {
     pub host: String,
     pub topology: String,
-    pub address: Option<String>,
     pub topics: ControlTopics,
     pub reader: ControlReader,
     pub appender: Appender,
@@ -97,7 +97,8 @@ impl Control {
         let (requests, wanted) = crossbeam_channel::bounded(REQUESTS_MAX);
         let overview = Arc::new(Published::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let mut turning = Turning::new(parts, preparer, wanted, overview.clone())?;
+        let address = Arc::new(Mutex::new(None));
+        let mut turning = Turning::new(parts, preparer, wanted, overview.clone(), address.clone())?;
         turning.catch_up()?;
         turning.publish();
         let stopped = stop.clone();
@@ -108,11 +109,16 @@ impl Control {
             turning.say_goodbye();
         };
         let thread = std::thread::Builder::new().name("control".into()).spawn(body)?;
-        Ok(Self { requests, overview, stop, thread: Some(thread) })
+        Ok(Self { requests, overview, stop, address, thread: Some(thread) })
     }
 
     pub fn overview(&self) -> Arc<Published<Overview>> {
         self.overview.clone()
+    }
+
+    /// Other hosts are told where this one's interface listens.
+    pub fn set_address(&self, address: String) {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
     }
 
     pub fn requests(&self) -> Sender<Request> {
@@ -183,6 +189,8 @@ struct Turning {
     halts: BTreeMap<(String, u16), u64>,
     stuck: Option<String>,
     overview: Arc<Published<Overview>>,
+    /// Where this host's interface listens, once it does.
+    address: Arc<Mutex<Option<String>>>,
     has_news: bool,
 }
 
@@ -192,6 +200,7 @@ impl Turning {
         preparer: Preparer,
         requests: Receiver<Request>,
         overview: Arc<Published<Overview>>,
+        address: Arc<Mutex<Option<String>>>,
     ) -> Result<Self, RunError> {
         let processors: Vec<String> = preparer.topology.processors.iter().map(|p| p.name.clone()).collect();
         let (jobs, prepared) = start_preparing(preparer)?;
@@ -215,6 +224,7 @@ impl Turning {
             halts: BTreeMap::new(),
             stuck: None,
             overview,
+            address,
             has_news: false,
         })
     }
@@ -427,7 +437,7 @@ impl Turning {
             format: FORMAT,
             nonce: self.nonce,
             wasmill: env!("CARGO_PKG_VERSION").to_owned(),
-            address: self.parts.address.clone(),
+            address: self.address.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             topology: self.parts.topology.clone(),
             at_ms: 0,
             prepared: self.rollout.preparations(&self.catalog),

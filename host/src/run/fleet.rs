@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::components::{Components, tick_interval};
 use super::folder::DataFolder;
@@ -12,23 +12,26 @@ use super::ready::Ready;
 use super::stores::Stores;
 use super::tables::TableReaders;
 use super::thread::{Ended, WorkerThread};
+use super::wiring::{bounds, kafka_settings, on_error, task_setup};
 use crate::clock::SystemClock;
 use crate::deployment::Active;
-use crate::kafka::{KafkaClient, KafkaSettings};
+use crate::kafka::KafkaClient;
 use crate::processor::SharedTable;
-use crate::task::{Start, TaskSetup, VersionName};
-use crate::topology::{CHANGELOG_DELETE_RETENTION_MS, ErrorPolicy, ProcessorSettings, Topology};
-use crate::worker::{ActiveVersion, Adoption, Bounds, Command, End, OnError, Retired, Setup, Worker, WorkerStatus};
+use crate::task::VersionName;
+use crate::topology::{ProcessorSettings, Topology};
+use crate::worker::{ActiveVersion, Adoption, Command, CrashNotes, End, Retired, Setup, Worker, WorkerStatus};
 
 /// All workers of a host, and what they are made from.
 pub(super) struct Fleet {
-    topology: Arc<Topology>,
+    pub(super) topology: Arc<Topology>,
     kafka: BTreeMap<String, String>,
     components: Arc<Components>,
     tables: TableReaders,
     /// Where each processor keeps its stores.
     stores: BTreeMap<String, Stores>,
-    workers: Mutex<Vec<WorkerThread>>,
+    workers: Mutex<Vec<Arc<WorkerThread>>>,
+    /// By processor and worker: where it notes what it is about to do.
+    notes: BTreeMap<(String, u16), PathBuf>,
     /// A thread that drops what workers have replaced.
     reaper: crossbeam_channel::Sender<Retired>,
 }
@@ -48,7 +51,13 @@ impl Fleet {
             opened.map(|s| (p.name.clone(), s)).map_err(|why| RunError::State { processor: p.name.clone(), why })
         };
         let stores = topology.processors.iter().map(stores).collect::<Result<_, _>>()?;
-        Ok(Self { topology, kafka, components, tables, stores, workers: Mutex::default(), reaper: start_reaper()? })
+        let of = |p: &ProcessorSettings| {
+            let name = p.name.clone();
+            (0..p.workers).map(move |w| ((name.clone(), w), folder.crash_notes(&name, w))).collect::<Vec<_>>()
+        };
+        let notes = topology.processors.iter().flat_map(of).collect();
+        let (workers, reaper) = (Mutex::default(), start_reaper()?);
+        Ok(Self { topology, kafka, components, tables, stores, notes, workers, reaper })
     }
 
     /// Has every worker of a processor run this version: starts them, or orders its adoption.
@@ -76,7 +85,10 @@ impl Fleet {
             let mut workers = self.lock();
             match workers.iter().find(|w| w.processor == processor.name && w.index == index && !w.has_ended()) {
                 Some(worker) => drop(worker.command(Command::Adopt(adoption))),
-                None => workers.push(self.start(processor, index, tables, *adoption)?),
+                None => {
+                    workers.retain(|w| w.processor != processor.name || w.index != index);
+                    workers.push(Arc::new(self.start(processor, index, tables, *adoption)?));
+                }
             }
         }
         Ok(())
@@ -99,10 +111,11 @@ impl Fleet {
             random: Box::new(crate::kafka::random),
         };
         let active = first.active;
+        let notes = CrashNotes::open(&self.notes[&(processor.name.clone(), index)])?;
         let empty = WorkerStatus::new(active.name.revision);
         let make = move || {
             let client = KafkaClient::connect(&settings).map_err(|e| e.to_string())?;
-            Ok(Worker::new(setup, client, Arc::new(SystemClock::new()), active))
+            Ok(Worker::new(setup, client, Arc::new(SystemClock::new()), active).with_crash_notes(notes))
         };
         Ok(WorkerThread::start(&processor.name, index, empty, make)?)
     }
@@ -121,8 +134,8 @@ impl Fleet {
 
     /// The first worker that has ended by itself, as an error.
     pub fn failure(&self) -> Option<RunError> {
-        let mut workers = self.lock();
-        let ended = workers.iter_mut().find(|w| w.has_ended())?;
+        let workers = self.workers();
+        let ended = workers.iter().find(|w| w.has_ended())?;
         let why = ended.join().map_or_else(|| "it had ended before".to_owned(), |e| why(&e));
         Some(RunError::Worker { processor: ended.processor.clone(), index: ended.index, why })
     }
@@ -132,19 +145,18 @@ impl Fleet {
     /// # Errors
     /// The first worker that did not end as asked.
     pub fn stop(&self) -> Result<(), RunError> {
-        let mut workers = self.lock();
-        for worker in workers.iter() {
+        let workers = std::mem::take(&mut *self.lock());
+        for worker in &workers {
             worker.command(Command::Stop);
         }
         let mut failed = None;
-        for worker in workers.iter_mut() {
+        for worker in &workers {
             let Some(ended) = worker.join() else { continue };
             if !matches!(ended, Ended::Worker(End::Stopped { is_clean: true })) {
                 let (processor, index, why) = (worker.processor.clone(), worker.index, why(&ended));
                 failed.get_or_insert(RunError::Worker { processor, index, why });
             }
         }
-        workers.clear();
         failed.map_or(Ok(()), Err)
     }
 
@@ -152,7 +164,12 @@ impl Fleet {
         processor.tables.iter().map(|t| self.tables.table(t)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<WorkerThread>> {
+    /// All workers that were started.
+    pub fn workers(&self) -> Vec<Arc<WorkerThread>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<WorkerThread>>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -173,56 +190,5 @@ fn why(ended: &Ended) -> String {
         Ended::Worker(End::Fatal(fatal)) => fatal.to_string(),
         Ended::Panicked(text) => format!("a bug of wasmill: {text}"),
         Ended::NotStarted(text) => text.clone(),
-    }
-}
-
-fn kafka_settings(
-    topology: &Topology,
-    processor: &ProcessorSettings,
-    kafka: &BTreeMap<String, String>,
-    worker: u16,
-) -> KafkaSettings {
-    KafkaSettings {
-        user: kafka.clone(),
-        application: topology.application.clone(),
-        processor: processor.name.clone(),
-        host: topology.host.id.clone(),
-        worker,
-        inputs: processor.inputs.iter().map(|i| i.topic.clone()).collect(),
-        outputs: processor.outputs.clone(),
-        changelogs: processor.stores.iter().map(|s| topology.changelog(processor, s)).collect(),
-        dead_letters: Some(topology.dead_letters(processor)),
-        cutovers: Some(topology.control_topics().cutovers),
-    }
-}
-
-fn task_setup(topology: &Topology, processor: &ProcessorSettings, tick_interval: Option<Duration>) -> TaskSetup {
-    let starts_at_end = processor.inputs.first().is_some_and(|i| i.starts_at_end);
-    TaskSetup {
-        group: topology.group(processor),
-        inputs: processor.inputs.iter().map(|i| i.topic.clone()).collect(),
-        output_count: processor.outputs.len(),
-        stores: processor.stores.iter().map(|s| s.name.clone()).collect(),
-        start: if starts_at_end { Start::Latest } else { Start::Earliest },
-        merge_wait: processor.merge_wait,
-        tick_interval,
-        checkpoint_age_ms_max: CHANGELOG_DELETE_RETENTION_MS / 2,
-    }
-}
-
-fn bounds(processor: &ProcessorSettings) -> Bounds {
-    Bounds {
-        commit_interval: Duration::from_millis(processor.commit.interval_ms),
-        commit_records_max: processor.commit.records_max,
-        commit_bytes_max: processor.commit.bytes_max,
-        ..Bounds::default()
-    }
-}
-
-fn on_error(policy: &ErrorPolicy) -> OnError {
-    match policy {
-        ErrorPolicy::DeadLetter => OnError::DeadLetter,
-        ErrorPolicy::Retry { times, backoff } => OnError::Retry { times: *times, backoff: *backoff },
-        ErrorPolicy::Halt => OnError::Halt,
     }
 }

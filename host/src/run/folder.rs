@@ -69,6 +69,11 @@ impl DataFolder {
         self.path.join("cache")
     }
 
+    /// Where a worker notes what it is about to do.
+    pub fn crash_notes(&self, processor: &str, worker: u16) -> PathBuf {
+        self.path.join("crashes").join(format!("{processor}.{worker}"))
+    }
+
     pub fn broker(&self) -> PathBuf {
         self.path.join("broker")
     }

@@ -12,15 +12,18 @@ use super::components::{ComponentProblem, Components};
 use super::control::{Control, Overview, Parts};
 use super::fleet::Fleet;
 use super::folder::{DataFolder, FolderError};
+use super::interface::Interface;
 use super::operator::Operator;
 use super::published::Published;
+use super::query::QueryError;
 use super::ready::{ComponentFiles, Preparer};
 use super::tables::TablesError;
+use crate::api::{ApiError, ApiSettings, Server};
 use crate::config::{self, Manifest};
 use crate::deployment::Catalog;
 use crate::kafka::{Admin, Appender, ControlReader, FeedError, Tail, TopicsError};
 use crate::topology::{ProcessorSettings, Topology};
-use crate::worker::WorkerStatus;
+use crate::worker::{StoredValue, WorkerStatus};
 
 /// Why a host does not run.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,8 @@ pub enum RunError {
     Tables(#[from] TablesError),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Components(Vec<ComponentProblem>),
+    #[error(transparent)]
+    Api(#[from] ApiError),
     #[error("{0}")]
     Engine(String),
     #[error("deployments: {0}")]
@@ -68,6 +73,7 @@ pub struct Host {
     fleet: Arc<Fleet>,
     control: Control,
     operator: Operator,
+    kafka: BTreeMap<String, String>,
     bootstrap: String,
     broker: Option<Broker>,
     /// Last: its lock is given up when everything else is gone.
@@ -94,7 +100,7 @@ impl Host {
         let control = start_control(&topology, &kafka, &components, &fleet, &folder)?;
         let operator = Operator::new(topology.clone(), components, &kafka, folder.cache(), &control)?;
         let bootstrap = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
-        let host = Self { topology, fleet, control, operator, bootstrap, broker, _folder: folder };
+        let host = Self { topology, fleet, control, operator, kafka, bootstrap, broker, _folder: folder };
         host.deploy_first_versions()?;
         host.await_workers()?;
         Ok(host)
@@ -172,9 +178,34 @@ impl Host {
         self.control.overview()
     }
 
+    /// Serves the operator's interface, and tells other hosts where.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn serve(&self, settings: ApiSettings) -> Result<Server, ApiError> {
+        let interface = Interface {
+            topology: self.topology.clone(),
+            kafka: self.kafka.clone(),
+            fleet: self.fleet.clone(),
+            overview: self.overview(),
+            operator: self.operator.clone(),
+        };
+        let server = Server::start(settings, interface.api())?;
+        self.control.set_address(server.address().to_string());
+        Ok(server)
+    }
+
     /// Changes of what is deployed.
     pub fn operator(&self) -> &Operator {
         &self.operator
+    }
+
+    /// The committed value of a key, from the worker that has its partition.
+    ///
+    /// # Errors
+    /// Unknown names, or no worker of this host can show the partition now.
+    pub fn query(&self, processor: &str, store: &str, key: &[u8]) -> Result<StoredValue, QueryError> {
+        self.fleet.query(processor, store, key)
     }
 
     /// Processor, number and latest status of every worker.
@@ -183,7 +214,7 @@ impl Host {
     }
 
     /// The first worker that has ended by itself, as an error.
-    pub fn failure(&mut self) -> Option<RunError> {
+    pub fn failure(&self) -> Option<RunError> {
         self.fleet.failure()
     }
 
@@ -225,7 +256,6 @@ fn start_control(
     let parts = Parts {
         host: topology.host.id.clone(),
         topology: topology.fingerprint(),
-        address: None,
         topics,
         reader: ControlReader::open(kafka, &read)?,
         appender: Appender::new(kafka)?,
@@ -236,7 +266,10 @@ fn start_control(
 }
 
 /// The manifest's Kafka, or the embedded broker in the data folder.
-fn connect(topology: &Topology, folder: &DataFolder) -> Result<(Option<Broker>, BTreeMap<String, String>), RunError> {
+pub(super) fn connect(
+    topology: &Topology,
+    folder: &DataFolder,
+) -> Result<(Option<Broker>, BTreeMap<String, String>), RunError> {
     if let Some(kafka) = &topology.kafka {
         return Ok((None, kafka.clone()));
     }

@@ -8,9 +8,10 @@ use super::control::{Overview, Refusal};
 use super::fleet::Fleet;
 use super::operator::{Deploy, Operator};
 use super::published::Published;
+use super::query::QueryError;
 use crate::api::{
-    Answer, Api, ApplicationView, CandidateView, CutoverView, DeploymentView, EventView, HostView, Order, ProcessorView,
-    Refused, TaskView, VersionView, WorkerView,
+    Answer, Api, ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, Order, ProcessorView,
+    Refused, StoredView, TaskView, VersionView, WorkerView,
 };
 use crate::deployment::{Deployment, HostRecord, Running, Version};
 use crate::kafka::Tail;
@@ -101,6 +102,21 @@ impl Interface {
         Answer::Changed { revision, version, is_active: true }
     }
 
+    fn stored(&self, processor: &str, store: &str, key: &[u8]) -> Result<Answer, Refused> {
+        let found = self.fleet.query(processor, store, key).map_err(|error| match error {
+            QueryError::NoAnswer(why) => Refused::Unavailable(why.to_string()),
+            unknown => Refused::Unknown(unknown.to_string()),
+        })?;
+        let declared = self.topology.processors.iter().find(|p| p.name == processor);
+        let inputs = declared.into_iter().flat_map(|p| &p.inputs).map(|i| i.topic.clone());
+        Ok(Answer::Stored(StoredView {
+            partition: found.partition.0,
+            sequence: found.sequence,
+            position: inputs.zip(found.next.iter().map(|o| o.0)).collect(),
+            value: found.value.map(bytes),
+        }))
+    }
+
     fn cutovers(&self, processor: &str) -> Result<Answer, Refused> {
         if !self.topology.processors.iter().any(|p| p.name == processor) {
             return Err(Refused::Unknown(format!("no processor is called `{processor}`")));
@@ -113,6 +129,14 @@ impl Interface {
         let cutovers: Vec<CutoverView> =
             ours.filter_map(|r| serde_json::from_slice(r.value.as_deref()?).ok()).collect();
         Ok(Answer::Cutovers(cutovers))
+    }
+}
+
+fn bytes(value: Vec<u8>) -> BytesView {
+    use base64::Engine as _;
+    match String::from_utf8(value) {
+        Ok(text) => BytesView::Text(text),
+        Err(error) => BytesView::Base64(base64::engine::general_purpose::STANDARD.encode(error.as_bytes())),
     }
 }
 

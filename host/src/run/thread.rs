@@ -1,15 +1,16 @@
-//! The thread of a worker: takes orders from a channel, turns the worker, publishes what it tells of itself.
+//! The thread of a worker: takes orders and questions from channels, turns the worker, publishes what it tells of itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use crate::client::Client;
-use crate::worker::{Command, End, Turn, Worker, WorkerStatus};
+use crate::record::Partition;
+use crate::worker::{Command, End, NoAnswer, StoredValue, Turn, Worker, WorkerStatus};
 
 /// Longest wait of a turn; orders are looked at between turns.
 const TURN_WAIT: Duration = Duration::from_millis(50);
@@ -20,13 +21,34 @@ const TURNS_PER_STATUS: u32 = 64;
 /// Orders that may wait. More than a person gives; a full channel means a worker that does not turn.
 const COMMANDS_MAX: usize = 16;
 
+/// Questions that may wait, and that are answered between two turns: they must not keep records waiting.
+const QUERIES_MAX: usize = 64;
+
+/// How long an answer is waited for: longer than a call that uses up its time.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// A question about committed state. Its answer goes to whoever asked, if they still wait.
+struct Query {
+    partition: Partition,
+    store: usize,
+    key: Vec<u8>,
+    answer: Sender<Result<StoredValue, NoAnswer>>,
+}
+
+/// What the control side sends.
+struct Inbound {
+    orders: Receiver<Command>,
+    queries: Receiver<Query>,
+}
+
 /// A running worker, as the control side sees it.
 pub struct WorkerThread {
     pub processor: String,
     pub index: u16,
     commands: Sender<Command>,
+    queries: Sender<Query>,
     status: Arc<ArcSwap<WorkerStatus>>,
-    thread: Option<JoinHandle<Ended>>,
+    thread: Mutex<Option<JoinHandle<Ended>>>,
 }
 
 /// How a worker's thread ended.
@@ -50,14 +72,16 @@ impl WorkerThread {
         F: FnOnce() -> Result<Worker<C>, String> + Send + 'static,
     {
         let (commands, orders) = crossbeam_channel::bounded(COMMANDS_MAX);
+        let (queries, asked) = crossbeam_channel::bounded(QUERIES_MAX);
+        let inbound = Inbound { orders, queries: asked };
         let status = Arc::new(ArcSwap::from_pointee(empty));
         let published = status.clone();
-        let body = move || match catch_unwind(AssertUnwindSafe(|| run(make, &orders, &published))) {
+        let body = move || match catch_unwind(AssertUnwindSafe(|| run(make, &inbound, &published))) {
             Ok(ended) => ended,
             Err(panic) => Ended::Panicked(panic_text(panic.as_ref())),
         };
         let thread = std::thread::Builder::new().name(format!("{processor}.{index}")).spawn(body)?;
-        Ok(Self { processor: processor.to_owned(), index, commands, status, thread: Some(thread) })
+        Ok(Self { processor: processor.to_owned(), index, commands, queries, status, thread: Mutex::new(Some(thread)) })
     }
 
     pub fn status(&self) -> Arc<WorkerStatus> {
@@ -72,20 +96,43 @@ impl WorkerThread {
         }
     }
 
+    /// The committed value of a key in a store, by its number, of a partition. Waits for the worker's next turn.
+    ///
+    /// # Errors
+    /// This worker does not have the partition, cannot show it now, or does not answer in time.
+    pub fn query(&self, partition: Partition, store: usize, key: &[u8]) -> Result<StoredValue, NoAnswer> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let query = Query { partition, store, key: key.to_vec(), answer };
+        match self.queries.try_send(query) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(NoAnswer::Busy { partition }),
+            Err(TrySendError::Disconnected(_)) => return Err(NoAnswer::NotHere { partition }),
+        }
+        match answered.recv_timeout(ANSWER_WAIT_MAX) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => Err(NoAnswer::Busy { partition }),
+            Err(RecvTimeoutError::Disconnected) => Err(NoAnswer::NotHere { partition }),
+        }
+    }
+
     pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.handle().as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits for the end; `None` the second time.
-    pub fn join(&mut self) -> Option<Ended> {
-        let thread = self.thread.take()?;
+    pub fn join(&self) -> Option<Ended> {
+        let thread = self.handle().take()?;
         Some(thread.join().unwrap_or_else(|panic| Ended::Panicked(panic_text(panic.as_ref()))))
+    }
+
+    fn handle(&self) -> MutexGuard<'_, Option<JoinHandle<Ended>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn run<C: Client>(
     make: impl FnOnce() -> Result<Worker<C>, String>,
-    orders: &Receiver<Command>,
+    inbound: &Inbound,
     status: &ArcSwap<WorkerStatus>,
 ) -> Ended {
     let mut worker = match make() {
@@ -94,7 +141,8 @@ fn run<C: Client>(
     };
     let (mut commits, mut turns) = (0, 0);
     loop {
-        orders.try_iter().for_each(|order| worker.command(order));
+        inbound.orders.try_iter().for_each(|order| worker.command(order));
+        inbound.queries.try_iter().take(QUERIES_MAX).for_each(|query| answer(&mut worker, query));
         let turn = worker.turn(TURN_WAIT);
         turns += 1;
         let ended = matches!(turn, Turn::Ended(_));
@@ -106,6 +154,12 @@ fn run<C: Client>(
             return Ended::Worker(end);
         }
     }
+}
+
+fn answer<C: Client>(worker: &mut Worker<C>, query: Query) {
+    let answer = worker.query(query.partition, query.store, &query.key);
+    // Whoever asked may have given up.
+    let _ = query.answer.try_send(answer);
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -40,6 +40,14 @@ pub fn identity_of(key: &[u8], value: &[u8]) -> Option<u64> {
     (key == IDENTITY_KEY).then_some(u64::from_le_bytes(identity.try_into().ok()?))
 }
 
+/// The commit that wrote a value, and the position of the first input that it reached; `None` for other values.
+pub fn position_of(value: &[u8]) -> Option<(u64, Offset)> {
+    let (prefix, _) = value.split_first_chunk::<PREFIX_LEN>()?;
+    let sequence = u64::from_le_bytes(prefix[1..9].try_into().ok()?);
+    let offset = i64::from_le_bytes(prefix[11..].try_into().ok()?);
+    (prefix[0] == FORMAT).then_some((sequence, Offset(offset)))
+}
+
 /// Reads a changelog record.
 ///
 /// # Errors

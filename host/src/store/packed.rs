@@ -116,8 +116,8 @@ pub(super) fn checked_key(key: &[u8]) -> Result<&[u8], StoreError> {
         let text = format!("a key has {} bytes; 1 to {KEY_BYTES_MAX} are allowed", key.len());
         return Err(StoreError::BadRequest(text));
     }
-    if key == IDENTITY_KEY {
-        return Err(StoreError::BadRequest("this key is reserved for the host".into()));
+    if key.starts_with(IDENTITY_KEY) {
+        return Err(StoreError::BadRequest("keys that begin like this one are reserved for the host".into()));
     }
     Ok(key)
 }
@@ -160,7 +160,8 @@ mod tests {
         let huge = [u32::MAX - 1, 0].map(u32::to_le_bytes).concat();
         assert!(keys(&huge).next().is_some_and(|k| k.is_err()));
         assert!(slot_changes(&huge[..4]).next().is_some_and(|c| c.is_err()));
-        for key in [&b""[..], IDENTITY_KEY, &[b'k'; KEY_BYTES_MAX + 1]] {
+        let longer = [IDENTITY_KEY, b"x"].concat();
+        for key in [&b""[..], IDENTITY_KEY, &longer, &[b'k'; KEY_BYTES_MAX + 1]] {
             assert!(checked_key(key).is_err());
         }
         assert!(checked_value(Some(&vec![0; VALUE_BYTES_MAX + 1])).is_err());

@@ -34,29 +34,67 @@ pub struct RestoreFrom {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Halt {
     #[error(
-        "inputs of partition {partition} carry commits {found:?}: a transaction was torn. Compare outputs of both commits, \
-         then set offsets by hand and accept them"
+        "inputs of partition {partition} carry different commits (sequence, nonce) {found:?}: a transaction was torn"
     )]
     Torn { partition: Partition, found: Vec<(u64, u64)> },
     #[error(
-        "committed offsets of partition {partition} were lost or reset from outside ({what}), but the task has run before. \
-         Restore the offsets, or accept the present ones to go on with the state as it is"
+        "committed offsets of partition {partition} were lost or reset from outside ({what}), but the task has run before"
     )]
     OffsetsLost { partition: Partition, what: String },
-    #[error(
-        "records {expected}..{first} of {topic}/{partition} were removed before they were read. Accept the gap to go on at {first}"
-    )]
+    #[error("records {expected}..{first} of {topic}/{partition} were removed before they were read")]
     InputRemoved { topic: String, partition: Partition, expected: Offset, first: Offset },
     #[error(
-        "{topic}/{partition} ends at {end}, before the committed position {expected}: it was truncated or recreated. \
-         Restore it, or accept offsets in the new topic"
+        "{topic}/{partition} ends at {end}, before the committed position {expected}: it was truncated or recreated"
     )]
     InputTruncated { topic: String, partition: Partition, expected: Offset, end: Offset },
-    #[error(
-        "the changelog of store `{store}`, partition {partition}, {what}: state was lost. Restore the topic, or reset the \
-         processor to rebuild its state from its inputs"
-    )]
+    #[error("the changelog of store `{store}`, partition {partition}, {what}: state was lost")]
     ChangelogLost { store: String, partition: Partition, what: String },
+}
+
+impl Halt {
+    /// What an operator can do, with the exact command. `group` is `<application>.<processor>`.
+    pub fn way_out(&self, group: &str) -> String {
+        let accept = |partition: &Partition, to: &str| {
+            format!("`wasmill offsets accept {} --partition {partition}{to}`", processor_of(group))
+        };
+        match self {
+            Self::Torn { partition, .. } => {
+                format!(
+                    "compare the outputs of both commits, then go on from the present offsets: {}",
+                    accept(partition, "")
+                )
+            }
+            Self::OffsetsLost { partition, .. } => format!(
+                "restore the offsets, or say where to go on with the state as it is: {} (`wasmill offsets show {}` tells \
+                 which position the state belongs to)",
+                accept(partition, " --to OFFSET"),
+                processor_of(group)
+            ),
+            Self::InputRemoved { partition, first, .. } => {
+                format!("to go on at {first}, without what was removed: {}", accept(partition, ""))
+            }
+            Self::InputTruncated { partition, end, .. } => format!(
+                "restore the topic, or go on at its end, {end}: {}; to read what is there now: {}",
+                accept(partition, ""),
+                accept(partition, " --to earliest")
+            ),
+            Self::ChangelogLost { .. } => format!(
+                "restore the topic, or rebuild the state from the inputs, which writes outputs again: \
+                 `wasmill offsets reset {}`",
+                processor_of(group)
+            ),
+        }
+    }
+
+    /// The whole message: what was found, and the way out.
+    pub fn explain(&self, group: &str) -> String {
+        format!("{self}. The host stopped, {}", self.way_out(group))
+    }
+}
+
+/// The name that commands take; ids hold no dots.
+pub fn processor_of(group: &str) -> &str {
+    group.rsplit_once('.').map_or(group, |(_, processor)| processor)
 }
 
 /// Decides from what was found. `checkpoints` are those of the local stores, `now_ms` the wall clock.
@@ -141,7 +179,9 @@ fn lost_input(partition: Partition, input: &LocatedInput, topic: &str) -> Option
     (expected > input.end).then_some(Halt::InputTruncated { topic, partition, expected, end: input.end })
 }
 
-fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(), String> {
+pub(super) const FIRST_RECORDS_REMOVED: &str = "does not begin with its identity: its first records were removed";
+
+pub(super) fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(), String> {
     if found.end < mark.next {
         return Err(format!("ends at {}, but {} was committed", found.end, mark.next));
     }
@@ -149,7 +189,7 @@ fn check_changelog(found: &LocatedChangelog, mark: &ChangelogMark) -> Result<(),
     match identity {
         Some(identity) if identity == mark.identity => Ok(()),
         Some(_) => Err("carries another identity: the topic was recreated".to_owned()),
-        None => Err("does not begin with its identity: its first records were removed".to_owned()),
+        None => Err(FIRST_RECORDS_REMOVED.to_owned()),
     }
 }
 
@@ -176,6 +216,17 @@ fn restore_from(
 }
 
 impl Task {
+    /// Notes that its committed positions and the ends of its topics are being asked for.
+    pub fn asked(&mut self, now_ms: i64) {
+        self.asked_ms = now_ms;
+    }
+
+    /// Whether a restore that ends now took so long that removals may have been collected before they were read.
+    pub fn is_restored_too_late(&self, now_ms: i64) -> bool {
+        let is_restoring = matches!(self.state, State::Restoring { .. });
+        is_restoring && !(0..=self.setup.checkpoint_age_ms_max).contains(&(now_ms - self.asked_ms))
+    }
+
     /// Decides what to do with what was found, and enters the state that follows.
     ///
     /// # Errors
@@ -206,7 +257,7 @@ impl Task {
                 self.state = State::Restoring { left: stores.len() };
                 self.run_if_restored();
             }
-            Plan::Halt(halt) => self.state = State::Halted { why: halt.to_string() },
+            Plan::Halt(halt) => self.state = State::Halted { why: halt.explain(&self.setup.group) },
         }
         Ok(plan)
     }
@@ -240,14 +291,14 @@ impl Task {
     }
 
     /// One store has all of its changelog.
-    pub fn restored(&mut self, store: u16, to: Offset, now_ms: i64) -> Result<(), StoreError> {
+    pub fn restored(&mut self, store: u16, to: Offset) -> Result<(), StoreError> {
         let State::Restoring { left } = &mut self.state else { return Ok(()) };
         let index = usize::from(store);
         let checkpoint = Checkpoint {
             identity: self.committed.metadata.changelogs[index].identity,
             next: to,
             sequence: self.committed.metadata.sequence,
-            at_end_ms: now_ms,
+            at_end_ms: self.asked_ms,
         };
         self.scope.stores[index].restored(&checkpoint)?;
         *left -= 1;
@@ -362,5 +413,19 @@ mod tests {
         for (what, checkpoint, expected) in cases {
             assert_eq!(name(&located, Some(checkpoint)), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_is_as_old_as_its_question_and_a_slow_restore_starts_over() {
+        let ours = metadata(4, 9).to_string();
+        let store: Box<dyn crate::store::Store> = Box::new(crate::store::MemoryStore::new(false));
+        let mut task = Task::new(Partition(3), std::sync::Arc::new(setup()), Default::default(), vec![store]);
+        task.asked(5000);
+        task.assign(&located(Some(&ours), Some(&ours)), 5400).expect("memory can be emptied");
+        let too_late = [4999, 5000, 6000, 6001].map(|now_ms| task.is_restored_too_late(now_ms));
+        assert_eq!(too_late, [true, false, false, true], "removals may be gone, or the clock was set back");
+        task.restored(0, Offset(60)).expect("memory takes a checkpoint");
+        assert_eq!(task.scope.stores[0].checkpoint().map(|c| c.at_end_ms), Some(5000));
+        assert_eq!(task.state(), &State::Running);
     }
 }

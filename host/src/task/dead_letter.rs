@@ -3,7 +3,7 @@
 
 use super::{Verdict, VersionName};
 use crate::client::DeadLetter;
-use crate::record::{Headers, Partition, Record};
+use crate::record::{ADDRESSEE_HEADER, Header, Headers, Partition, Record};
 
 /// Longest backtrace kept in a header.
 const BACKTRACE_BYTES_MAX: usize = 4096;
@@ -16,7 +16,7 @@ pub(super) fn dead_letter(
     version: &VersionName,
     verdict: &Verdict,
 ) -> DeadLetter {
-    let mut headers = record.headers.0.to_vec();
+    let mut headers = without_address(record.headers);
     let mut add = |name: &str, value: &str| Headers::push(&mut headers, name.as_bytes(), Some(value.as_bytes()));
     let fault = &verdict.fault;
     let (kind, partition, offset) = (fault.kind.to_string(), partition.to_string(), record.offset.to_string());
@@ -44,6 +44,15 @@ pub(super) fn dead_letter(
     }
 }
 
+/// Whoever reads dead letters must not pass one that was sent again.
+fn without_address(headers: Headers<'_>) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(headers.0.len());
+    for Header { name, value } in headers.iter().filter(|h| h.name != ADDRESSEE_HEADER) {
+        Headers::push(&mut kept, name, value);
+    }
+    kept
+}
+
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(BACKTRACE_BYTES_MAX)]
 }
@@ -56,6 +65,7 @@ mod tests {
     #[test]
     fn both_header_families_follow_the_record_s_own_headers() {
         let mut own = Vec::new();
+        Headers::push(&mut own, ADDRESSEE_HEADER, Some(b"app.p"));
         Headers::push(&mut own, b"mine", None);
         let record = Record { offset: 42, timestamp_ms: 7, key: None, value: Some(b"v"), headers: Headers(&own) };
         let fault = GuestFault {

@@ -126,6 +126,12 @@ impl Queue {
             None => batch.len(),
             Some(_) => (self.done + 1..batch.len()).find(|i| !comes_before(*i)).unwrap_or(batch.len()),
         };
+        // A record meant for one processor only stands alone.
+        let to = match batch.next_addressed(self.done) {
+            Some(at) if at == self.done => at + 1,
+            Some(at) => to.min(at),
+            None => to,
+        };
         Some(Run { input, from: self.done, to })
     }
 }

@@ -67,6 +67,11 @@ impl Isolation {
         self.segments.push_back((from, to));
     }
 
+    /// Input and place of the first record of the run.
+    pub fn first(&self) -> Option<(Input, usize)> {
+        self.segments.front().map(|(from, _)| (self.input, *from))
+    }
+
     /// The records to call with next. There must be a run.
     pub fn front(&mut self) -> Segment {
         let (from, to) = self.segments[0];

@@ -3,7 +3,7 @@
 
 use super::{Progress, State, Task, VersionName};
 use crate::client::{ChangeEntry, ChangelogMark, Cutover, Metadata, StoreChanges, TaskCommit};
-use crate::record::Offset;
+use crate::record::{Input, Offset};
 use crate::store::{Checkpoint, IDENTITY_KEY, Store, StoreError, changelog};
 
 impl Task {
@@ -20,6 +20,16 @@ impl Task {
     /// Input records in the filling set.
     pub fn filled_records(&self) -> usize {
         self.filled_records
+    }
+
+    /// The input record of the filling set, if it is the only one, and whether it became a dead letter.
+    pub fn only_filled_record(&self) -> Option<(Input, Offset, bool)> {
+        if self.filled_records != 1 {
+            return None;
+        }
+        let before = self.sealed.as_ref().map_or(&self.committed.next, |s| &s.next);
+        let moved = self.next.iter().zip(before).position(|(next, before)| next != before)?;
+        Some((Input(moved as u16), Offset(self.next[moved].0 - 1), !self.dead_letters.is_empty()))
     }
 
     /// Records and bytes that a commit of the filling set would write.

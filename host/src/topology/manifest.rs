@@ -1,6 +1,7 @@
 //! The keys of `wasmill.toml`, their defaults, and the rules between them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -62,12 +63,18 @@ fn read_kafka(section: Section<'_, '_>) -> BTreeMap<String, String> {
 }
 
 fn read_host(section: Option<Section<'_, '_>>) -> HostSettings {
-    let Some(section) = section else { return HostSettings { id: "host".into(), data: "data".into() } };
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let Some(section) = section else { return HostSettings { id: "host".into(), data: "data".into(), http: local } };
     let id = section.text("id").unwrap_or_else(|| "host".into());
     check_id(section.report(), section.place_of("id"), "host.id", &id);
     let data = section.text("data").unwrap_or_else(|| "data".into());
+    let http = section.text("http").map_or(Ok(local), |text| text.parse());
+    if http.is_err() {
+        let at = section.place_of("http");
+        section.refuse(at..at, "http", "an address with a port, such as \"127.0.0.1:8090\"");
+    }
     section.finish();
-    HostSettings { id, data }
+    HostSettings { id, data, http: http.unwrap_or(local) }
 }
 
 fn read_topic(name: String, section: Section<'_, '_>) -> (String, TopicSettings) {

@@ -95,7 +95,8 @@ impl Topology {
         processor.inputs.iter().filter_map(|i| self.topics.get(&i.topic)).map(|t| t.replication).max().unwrap_or(1)
     }
 
-    fn dead_letter_bytes(&self, processor: &super::ProcessorSettings) -> i64 {
+    /// Largest record that a processor's topic of dead letters takes.
+    pub fn dead_letter_bytes(&self, processor: &super::ProcessorSettings) -> i64 {
         let bytes = |topic: &super::TopicSettings| topic.settings.get("max.message.bytes").and_then(|b| b.parse().ok());
         let largest = processor.inputs.iter().filter_map(|i| self.topics.get(&i.topic)).filter_map(bytes).max();
         largest.unwrap_or(MESSAGE_BYTES_DEFAULT) + DEAD_LETTER_EXTRA_BYTES

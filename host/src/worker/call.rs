@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{OnError, Worker};
+use super::{CrashNotes, OnError, Worker};
 use crate::client::Client;
 use crate::processor::{LogLevel, LogLine, ProcessError, Processor, SharedTable, Table};
-use crate::record::Partition;
-use crate::task::{Called, Step, Task, Verdict};
+use crate::record::{Input, Offset, Partition};
+use crate::task::{Called, Step, Task, Verdict, processor_of};
 
 /// First pause after a fault of the host or a failed commit; doubled up to the longest.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
@@ -82,12 +82,15 @@ impl<C: Client> Worker<C> {
         if !self.setup.tables.is_empty() {
             task.lend_tables(&newest(&self.setup.tables));
         }
-        let is_ready = task.is_ready(now, |input| client.end_of(input, partition));
+        let ends = |input| client.end_of(input, partition);
+        let is_ready = task.is_ready(now, ends);
         let is_tick = task.is_tick_due(now_ms) && !(is_ready && task.has_ticked_last());
         let called = if is_tick {
             task.tick(instance.as_mut(), now_ms, seed)
+        } else if let Some(notes) = self.crash_notes.as_mut().filter(|_| task.is_stepping_singly()) {
+            noted(notes, task, now, ends, |task| task.call(instance.as_mut(), now, now_ms, seed, ends))
         } else {
-            task.call(instance.as_mut(), now, now_ms, seed, |input| client.end_of(input, partition))
+            task.call(instance.as_mut(), now, now_ms, seed, ends)
         };
         self.counters.calls += 1;
         log_lines(&self.setup.task.group, partition, task.take_log());
@@ -138,12 +141,24 @@ impl<C: Client> Worker<C> {
         match on_error {
             OnError::DeadLetter => self.bury(partition, &verdict),
             OnError::Retry { times, backoff } => self.retry(partition, &verdict, times, backoff),
-            OnError::Halt => {
-                let why = format!("partition {partition}: {}", verdict.fault);
-                self.counters.note_fault(why.clone());
-                self.halt(why);
-            }
+            OnError::Halt => self.halt_at(partition, &verdict),
         }
+    }
+
+    /// Stops the processor before the record that is at fault.
+    fn halt_at(&mut self, partition: Partition, verdict: &Verdict) {
+        let record = self.tasks.get(&partition).and_then(Task::front_record);
+        let (input, Offset(offset)) = record.unwrap_or((Input(0), Offset(0)));
+        let topic = &self.setup.task.inputs[usize::from(input.0)];
+        let processor = processor_of(&self.setup.task.group);
+        let why = format!(
+            "{topic}/{partition}@{offset}: {}. Nothing of it was kept: repair the component and start the host again; or \
+             stop the host and pass the record: `wasmill offsets accept {processor} --partition {partition} --input {topic} \
+             --to {}`",
+            verdict.fault,
+            offset + 1
+        );
+        self.halt(why);
     }
 
     fn tick_convicted(&mut self, partition: Partition, verdict: &Verdict) {
@@ -225,9 +240,8 @@ impl<C: Client> Worker<C> {
 
     /// Nothing is called until an operator resumes.
     pub(super) fn halt(&mut self, why: String) {
-        tracing::error!(fault = %why, "the processor halts");
         self.counters.halts += 1;
-        self.counters.last_fault = Some(why.clone());
+        self.counters.note_halt(why.clone());
         self.halted = Some(why);
     }
 
@@ -244,10 +258,33 @@ impl<C: Client> Worker<C> {
         self.set_began = None;
         let partitions: Vec<_> = self.tasks.keys().copied().collect();
         for partition in partitions {
+            if self.tasks.get(&partition).is_some_and(Task::is_damaged) {
+                self.rebuild(partition, "local storage failed");
+                continue;
+            }
             self.tasks.get_mut(&partition).into_iter().for_each(Task::roll_back);
             self.unhold(partition);
             self.fetch_if_running(partition);
         }
+    }
+}
+
+/// Makes a call with a note of its record standing in a file, in case the host does not survive it.
+fn noted(
+    notes: &mut CrashNotes,
+    task: &mut Task,
+    now: Duration,
+    ends: impl Fn(Input) -> Option<Offset>,
+    call: impl FnOnce(&mut Task) -> Called,
+) -> Called {
+    let Some((input, offset)) = task.next_record(now, ends) else { return Called::Nothing };
+    if let Err(error) = notes.entering(task.partition(), input, offset) {
+        return Called::HostFault(format!("the crash notes cannot be written: {error}"));
+    }
+    let called = call(task);
+    match notes.left() {
+        Ok(()) => called,
+        Err(error) => Called::HostFault(format!("the crash notes cannot be written: {error}")),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Sets go out and outcomes come back. The next set is sealed only when the outcome of the one before it was applied.
 
-use super::{End, Flight, Worker};
+use super::{End, Flight, OnlyRecord, Worker};
 use crate::client::{Client, Commit, CommitFault, Member, Outcome, Snapshot, TaskOutcome, Verdict};
+use crate::processor::{FaultKind, GuestFault};
 use crate::record::Partition;
-use crate::task::{State, Task};
+use crate::task::{Halt, State, Task};
 
 impl<C: Client> Worker<C> {
     pub(super) fn seal_if_due(&mut self, is_idle: bool) -> Option<End> {
@@ -41,6 +42,7 @@ impl<C: Client> Worker<C> {
         let chosen = self.tasks_to_seal(&snapshot.member);
         let mut records = 0;
         let mut tasks = Vec::with_capacity(chosen.len());
+        let only_record = self.only_record(&chosen);
         for partition in chosen {
             let identity = (self.setup.random)();
             let Some(task) = self.tasks.get_mut(&partition) else { continue };
@@ -61,8 +63,23 @@ impl<C: Client> Worker<C> {
         }
         self.last_seal = self.clock.monotonic();
         self.set_began = self.tasks.values().any(Task::is_dirty).then_some(self.last_seal);
-        self.flight = Some(Flight { member: snapshot.member.clone(), revision: self.version.name.revision, records });
+        let (member, revision) = (snapshot.member.clone(), self.version.name.revision);
+        self.flight = Some(Flight { member, revision, records, only_record });
         self.client.start_commit(Commit { snapshot, tasks });
+    }
+
+    /// The input record of a set that holds just one.
+    fn only_record(&self, chosen: &[Partition]) -> Option<OnlyRecord> {
+        let mut filled = chosen.iter().filter_map(|p| self.tasks.get(p)).filter(|t| t.filled_records() > 0);
+        match (filled.next(), filled.next()) {
+            (Some(task), None) => task.only_filled_record().map(|(input, offset, is_buried)| OnlyRecord {
+                partition: task.partition(),
+                input,
+                offset,
+                is_buried,
+            }),
+            _ => None,
+        }
     }
 
     /// Dirty tasks that this membership may commit; while partitions are leaving, only those.
@@ -138,12 +155,17 @@ impl<C: Client> Worker<C> {
             Verdict::NotCommitted if task.state() == &State::Genesis => self.recreate_task(partition),
             Verdict::NotCommitted => task.reuse(spent),
             Verdict::Foreign => self.recreate_task(partition),
-            Verdict::Torn => self.halt_task(partition, "a transaction was torn: its inputs carry two commits".into()),
+            Verdict::Torn => {
+                let found = vec![(metadata.sequence, metadata.nonce)];
+                let halt = Halt::Torn { partition, found };
+                self.halt_task(partition, halt.explain(&self.setup.task.group));
+            }
         }
     }
 
-    /// The commit stands but the local store does not have it: empty the store and read its changelog.
-    fn rebuild(&mut self, partition: Partition, why: &str) {
+    /// The local store is not what was committed: empty it and read its changelog. With no set in commit, since what the
+    /// new task finds committed must be final.
+    pub(super) fn rebuild(&mut self, partition: Partition, why: &str) {
         self.counters.note_fault(format!("partition {partition}: {why}; its state is restored from the changelog"));
         if let Some(task) = self.tasks.get_mut(&partition)
             && let Err(error) = task.wipe()
@@ -153,9 +175,31 @@ impl<C: Client> Worker<C> {
         self.recreate_task(partition);
     }
 
+    /// Sets get smaller until the record is found whose effects do not fit; that one is at fault. A dead letter that
+    /// does not fit goes without its value.
+    fn too_large(&mut self, why: String, flight: &Flight) {
+        self.limits.isolate();
+        let Some(OnlyRecord { partition, input, offset, is_buried }) = flight.only_record else {
+            let records = self.limits.bounds().commit_records_max;
+            return self.tasks.values_mut().for_each(|t| t.step_singly(records));
+        };
+        let Some(task) = self.tasks.get_mut(&partition) else { return };
+        if !is_buried {
+            let fault = GuestFault { kind: FaultKind::TooLarge, index: None, message: why, backtrace: None };
+            task.condemn(input, offset, fault, 1);
+        } else if !task.leave_value_out(input, offset) {
+            let way_out = "raise max.message.bytes of the topic of dead letters and start the host again";
+            self.halt_task(
+                partition,
+                format!("the dead letter of offset {offset} does not fit, even without value: {way_out}"),
+            );
+        }
+    }
+
     fn react(&mut self, cause: Option<CommitFault>, flight: &Flight) {
         match cause {
-            Some(CommitFault::TooLarge(_) | CommitFault::Timeout(_)) => self.limits.halve(),
+            Some(CommitFault::TooLarge(why)) => self.too_large(why, flight),
+            Some(CommitFault::Timeout(_)) => self.limits.halve(),
             Some(CommitFault::FencedByGroup(_)) => {
                 let fenced: Vec<_> =
                     self.tasks.values().filter(|t| t.member().id == flight.member.id).map(Task::partition).collect();

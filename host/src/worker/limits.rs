@@ -26,6 +26,11 @@ impl Limits {
         self.halvings = (self.halvings + 1).min(HALVINGS_MAX);
     }
 
+    /// One record a set, to find the one that does not fit; doubled by each set that succeeds.
+    pub fn isolate(&mut self) {
+        self.halvings = self.bounds.commit_records_max.max(1).ilog2() + 1;
+    }
+
     pub fn recover(&mut self) {
         self.halvings = self.halvings.saturating_sub(1);
     }

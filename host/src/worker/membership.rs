@@ -29,10 +29,17 @@ impl<C: Client> Worker<C> {
                 task
             }
         };
+        if let Some(notes) = self.crash_notes.as_ref().filter(|n| n.was_unclean()) {
+            // What killed the last life lies within a set, or two of them, after the committed position.
+            task.step_singly(2 * self.setup.bounds.commit_records_max);
+            for (input, offset, fault, stops) in notes.condemned(partition) {
+                task.condemn(input, offset, fault, stops);
+            }
+        }
         if task.state() == &State::Created {
             self.to_locate.insert(partition, self.clock.monotonic());
         } else {
-            self.counters.note_fault(format!("task {partition} halted: {:?}", task.state()));
+            self.counters.note_halt(format!("task {partition} halted: {:?}", task.state()));
             task.roll_back();
         }
         self.tasks.insert(partition, task);
@@ -100,8 +107,14 @@ impl<C: Client> Worker<C> {
 
     pub(super) fn locate_due(&mut self, now: Duration) {
         let due: Vec<_> = self.to_locate.iter().filter(|(_, at)| **at <= now).map(|(p, _)| *p).collect();
+        let now_ms = self.clock.wall_ms();
         for partition in due {
             self.to_locate.remove(&partition);
+            self.tasks
+                .get_mut(&partition)
+                .filter(|t| t.state() == &State::Created)
+                .into_iter()
+                .for_each(|t| t.asked(now_ms));
             self.client.locate(partition);
         }
     }
@@ -143,12 +156,17 @@ impl<C: Client> Worker<C> {
         match task.assign(located, now_ms) {
             Ok(Plan::Genesis { .. }) => {}
             Ok(Plan::Restore { stores, .. }) => {
+                let offsets: i64 = stores.iter().map(|s| (s.to.0 - s.from.0).max(0)).sum();
+                tracing::info!(group = self.setup.task.group, %partition, offsets, "restoring");
                 for (store, from) in stores.iter().enumerate() {
                     self.client.restore(store as u16, partition, from.from, from.to);
                 }
                 self.fetch_if_running(partition);
             }
-            Ok(Plan::Halt(halt)) => self.counters.note_fault(format!("task {partition} halted: {halt}")),
+            Ok(Plan::Halt(halt)) => {
+                let why = halt.explain(&self.setup.task.group);
+                self.counters.note_halt(format!("task {partition} halted: {why}"));
+            }
             Err(error) => self.halt_task(partition, format!("its stores cannot be prepared: {error}")),
         }
     }
@@ -164,7 +182,10 @@ impl<C: Client> Worker<C> {
 
     pub(super) fn restored(&mut self, store: u16, partition: Partition, to: Offset) {
         let now_ms = self.clock.wall_ms();
-        let restored = self.tasks.get_mut(&partition).map(|t| t.restored(store, to, now_ms));
+        if self.tasks.get(&partition).is_some_and(|t| t.is_restored_too_late(now_ms)) {
+            return self.rebuild(partition, "restoring took longer than removals are kept");
+        }
+        let restored = self.tasks.get_mut(&partition).map(|t| t.restored(store, to));
         match restored {
             Some(Ok(())) => self.fetch_if_running(partition),
             Some(Err(error)) => self.halt_task(partition, format!("its state cannot be restored: {error}")),
@@ -189,11 +210,11 @@ impl<C: Client> Worker<C> {
         } else {
             Halt::InputTruncated { topic, partition, expected, end }
         };
-        self.halt_task(partition, halt.to_string());
+        self.halt_task(partition, halt.explain(&self.setup.task.group));
     }
 
     pub(super) fn halt_task(&mut self, partition: Partition, why: String) {
-        self.counters.note_fault(format!("task {partition} halted: {why}"));
+        self.counters.note_halt(format!("task {partition} halted: {why}"));
         if let Some(task) = self.tasks.get_mut(&partition) {
             task.halt(why);
             self.instance = None;

@@ -37,7 +37,7 @@ pub struct Bounds {
     pub commit_writes_max: usize,
     /// Bytes that one set writes. Bounds memory and the time of a commit.
     pub commit_bytes_max: usize,
-    /// Whether calls go on while a set is being committed.
+    /// Whether calls go on while a set is being committed. Off only where the order of calls and commits has to be known.
     pub overlap: bool,
     /// A revoke waits this long for commits: a small part of `max.poll.interval.ms`.
     pub revoke_budget: Duration,
@@ -53,7 +53,7 @@ impl Default for Bounds {
             commit_records_max: 5_000,
             commit_writes_max: 100_000,
             commit_bytes_max: 16 << 20,
-            overlap: false,
+            overlap: true,
             revoke_budget: Duration::from_secs(10),
             stop_budget: Duration::from_secs(10),
         }

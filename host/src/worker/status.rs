@@ -57,6 +57,12 @@ impl WorkerStatus {
 }
 
 impl Counters {
+    /// Something stopped until an operator acts.
+    pub(super) fn note_halt(&mut self, text: String) {
+        tracing::error!(fault = %text, "halted");
+        self.last_fault = Some(text);
+    }
+
     pub(super) fn note_fault(&mut self, text: String) {
         tracing::warn!(fault = %text, "trouble");
         self.last_fault = Some(text);

@@ -4,7 +4,7 @@ use crate::packed::{ABSENT, u32_at};
 use crate::slots::{Entry, Slots};
 use crate::{Keys, Values, host};
 
-/// A store of the manifest. Reads see all earlier writes. A key or value beyond the limits (keys 1 to 65,536 bytes,
+/// A store of the manifest. Reads see all earlier writes. A key or value beyond the limits (keys 1 to 65,535 bytes,
 /// values 921,600) ends the call as a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Store {

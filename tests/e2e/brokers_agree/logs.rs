@@ -105,11 +105,14 @@ fn retention_by_size_drops_the_oldest(broker: &Broker) {
         producer.put(&topic, 0, "k", &value);
     }
     producer.places();
-    let first = until("the oldest are gone", LONG, || {
+    until("the oldest are gone", LONG, || (admin.watermarks(&topic, 0).first > 250).then_some(()));
+    // More may go between the question for the start and the reading from there.
+    let (first, seen) = until("what is kept is read", LONG, || {
         let first = admin.watermarks(&topic, 0).first;
-        (first > 250).then_some(first)
+        let mut reader = Reader::new(broker, Committed, &[]);
+        reader.go_to(&topic, &[(0, Offset::Offset(first))]);
+        reader.to_end().ok().map(|seen| (first, seen))
     });
-    let seen = read_from(broker, &topic, 0, Offset::Offset(first), Committed);
     assert_eq!(seen.len() as i64, 600 - first, "what is kept is whole");
     assert!(seen.len() >= 150, "no more goes than must: {}", seen.len());
 }
@@ -172,10 +175,10 @@ fn compaction_respects_transactions(broker: &Broker) {
         producer.places();
         if is_kept { producer.commit().expect("it commits") } else { producer.abort().expect("it aborts") }
     }
-    let seen = clean_until(broker, &topic, "one of each key is left", |seen| seen.len() == 2);
+    // What is aborted may lie in a segment of its own, which is cleaned only once there is one behind it: both are waited
+    // for while segments are closed.
+    let is_aborted_gone = || !read(broker, &topic, 0, Uncommitted).iter().any(|seen| seen.text() == "aborted");
+    let what = "one of each key is left, and the aborted are gone for everybody";
+    let seen = clean_until(broker, &topic, what, |seen| seen.len() == 2 && is_aborted_gone());
     assert_eq!(seen.iter().map(Seen::text).collect::<Vec<_>>(), ["kept", "kept"]);
-    until("the aborted are gone for everybody", LONG, || {
-        let all = read(broker, &topic, 0, Uncommitted);
-        (!all.iter().any(|seen| seen.text() == "aborted")).then_some(())
-    });
 }

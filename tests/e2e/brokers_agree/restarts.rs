@@ -19,6 +19,10 @@ pub const CHECKS: &[Check] = &[
     own("transactions_survive_kills_whole", transactions_survive_kills_whole),
 ];
 
+/// A member that outlives restarts, however slow the machine: its session is as long as brokers allow, half an hour.
+const STAYING: &[(&str, &str)] =
+    &[("group.instance.id", "one"), ("session.timeout.ms", "1800000"), ("max.poll.interval.ms", "1800000")];
+
 fn an_orderly_restart_keeps_everything(broker: &mut Broker) {
     keeps_everything(broker, false);
 }
@@ -34,8 +38,7 @@ fn keeps_everything(broker: &mut Broker, was_killed: bool) {
     let plain = Producer::new(broker, &[("enable.idempotence", "true")]);
     let going_on = Producer::ready(broker, "going-on");
     let left_open = Producer::ready(broker, "left-open");
-    let static_member = [("group.instance.id", "one"), ("session.timeout.ms", "40000")];
-    let mut member = Member::join(broker, "group", &[&topic], &static_member);
+    let mut member = Member::join(broker, "group", &[&topic], STAYING);
     poll_until("the member owns all", LONG, &mut [&mut member], |all| all[0].owned().len() == 2);
 
     for n in 0..100 {
@@ -97,8 +100,7 @@ fn transactions_survive_kills_whole(broker: &mut Broker) {
     let topic = admin.topic("run", 2, &[]);
     let producer = Producer::transactional(broker, "runner", &[("transaction.timeout.ms", "60000")]);
     producer.init().expect("transactions are initialized");
-    let mut member =
-        Member::join(broker, "group", &[&topic], &[("group.instance.id", "one"), ("session.timeout.ms", "60000")]);
+    let mut member = Member::join(broker, "group", &[&topic], STAYING);
     poll_until("the member owns all", LONG, &mut [&mut member], |all| all[0].owned().len() == 2);
     let group = member.metadata();
     let committed = AtomicUsize::new(0);

@@ -176,10 +176,14 @@ impl Committer {
             Done::Fatal(cause) => {
                 cluster.note(|| format!("{}: fatal at {step:?}: {cause}", self.transactional_id));
                 job.cause = Some(job.cause.unwrap_or(cause));
-                job.step = Step::Resolve;
+                let is_repeated = connection.mutant == Some(Mutant::RepeatUnknown);
+                job.step = if is_repeated { Step::Begin } else { Step::Resolve };
                 self.producer = None;
             }
-            Done::Finished(verdicts) => {
+            Done::Finished(mut verdicts) => {
+                if connection.mutant == Some(Mutant::BelieveCommit) {
+                    verdicts.fill(Verdict::Committed);
+                }
                 self.finish(job, verdicts, cluster.now);
                 return;
             }
@@ -227,7 +231,7 @@ impl Committer {
                     Step::Add(i) => self.add(job, i, &producer, cluster, faults),
                     Step::Produce(i) => self.produce(job, i, &producer, cluster, connection, faults),
                     Step::AddOffsets => self.add_offsets(job, &producer, nonce, cluster, faults),
-                    Step::Offsets => self.offsets(job, &producer, cluster, faults),
+                    Step::Offsets => self.offsets(job, &producer, cluster, connection, faults),
                     Step::End => self.end(job, &producer, cluster, faults),
                     _ => self.abort(job, &producer, cluster, faults),
                 }
@@ -321,8 +325,18 @@ impl Committer {
         }
     }
 
-    fn offsets(&mut self, job: &mut Job, producer: &Producer, cluster: &mut Cluster, faults: &Faults) -> Done {
-        let offsets = job.offsets(cluster);
+    fn offsets(
+        &mut self,
+        job: &mut Job,
+        producer: &Producer,
+        cluster: &mut Cluster,
+        connection: &Connection,
+        faults: &Faults,
+    ) -> Done {
+        let mut offsets = job.offsets(cluster);
+        if connection.mutant == Some(Mutant::MovedOnly) {
+            offsets.retain(|place, o| cluster.committed_offset(*place).is_none_or(|c| c.next != o.next));
+        }
         let passage = self.passage(job.sockets_closed, faults);
         if passage == Passage::HeldBack {
             let (at, producer, sender) = (self.later(cluster.now), producer.clone(), job.sender.clone());
@@ -429,9 +443,9 @@ impl Committer {
 
     fn some_fault(&mut self) -> CommitFault {
         let text = || "injected".to_owned();
+        // Too large is never bad luck: a set of one record that is too large condemns the record.
         match self.random.below(4) {
-            0 => CommitFault::TooLarge(text()),
-            1 => CommitFault::Timeout(text()),
+            0 | 1 => CommitFault::Timeout(text()),
             2 => CommitFault::IllegalGeneration,
             _ => CommitFault::Other(text()),
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use wasmill::client::{Committed, Event, Fault, Located, LocatedChangelog, LocatedInput};
+use wasmill::client::{Committed, Event, Fault, Located, LocatedChangelog, LocatedInput, Metadata};
 use wasmill::record::{Input, Offset, Partition};
 
 use super::Connection;
@@ -81,9 +81,23 @@ fn committed_offsets(cluster: &Cluster, connection: &Connection, partition: i32)
     }
     let committed = |input: u16| {
         let offset = cluster.committed_offset(place(input))?;
-        Some(Committed { next: Offset(offset.next), metadata: offset.metadata.clone() })
+        Some(Committed { next: Offset(offset.next), metadata: forgetting(connection.mutant, &offset.metadata) })
     };
     Some((0..connection.inputs).map(committed).collect())
+}
+
+/// The text, but for what a planted fault forgets of it.
+fn forgetting(mutant: Option<Mutant>, text: &str) -> String {
+    let Some(mutant) = mutant else { return text.to_owned() };
+    let Ok(mut metadata) = text.parse::<Metadata>() else { return text.to_owned() };
+    match mutant {
+        Mutant::ForgetTables => metadata.tables.iter_mut().flatten().for_each(|next| *next = Offset(0)),
+        Mutant::ForgetTicks => metadata.next_tick_ms = 0,
+        Mutant::ForgetRevision => metadata.revision = 0,
+        Mutant::ForgetStreamTime => metadata.stream_time_ms = 0,
+        _ => {}
+    }
+    metadata.to_string()
 }
 
 /// `None` while an open transaction hides whether a changelog has a first record.

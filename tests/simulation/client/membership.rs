@@ -27,6 +27,8 @@ pub struct Membership {
     phase: Phase,
     events: VecDeque<Rebalance>,
     next_heartbeat: Duration,
+    /// When the application was last here.
+    polled: Duration,
     fenced: Option<String>,
     random: Random,
 }
@@ -60,6 +62,7 @@ impl Membership {
             phase: Phase::Out(Duration::ZERO),
             events: VecDeque::new(),
             next_heartbeat: Duration::ZERO,
+            polled: Duration::ZERO,
             fenced: None,
             random,
         }
@@ -82,8 +85,20 @@ impl Membership {
         (matches!(self.phase, Phase::Steady) && self.events.is_empty()).then_some(&self.owned)
     }
 
+    pub fn polled(&mut self, now: Duration) {
+        self.polled = now;
+    }
+
+    /// `max.poll.interval.ms`, which is also the time that a round of joining may take.
+    fn is_stalled(&self, cluster: &Cluster) -> bool {
+        cluster.now.saturating_sub(self.polled) > cluster.pace.rebalance_timeout
+    }
+
     pub fn run(&mut self, cluster: &mut Cluster, weather: &Weather) {
         let now = cluster.now;
+        if self.is_stalled(cluster) {
+            return self.stall();
+        }
         match &self.phase {
             Phase::Out(at) if *at <= now => {
                 let delay = self.join_delay(weather, cluster.pace.session_timeout);
@@ -100,6 +115,20 @@ impl Membership {
             }
             Phase::Steady | Phase::Releasing { .. } => self.heartbeat(cluster),
             _ => {}
+        }
+    }
+
+    /// The application does not poll any more: a static member says nothing to the group, it drops its id and what it
+    /// owns, and joins again once it is polled.
+    fn stall(&mut self) {
+        if !matches!(self.phase, Phase::Steady) {
+            return;
+        }
+        self.member.id.clear();
+        if self.owned.is_empty() {
+            self.phase = Phase::Out(self.polled);
+        } else {
+            self.release(self.owned.clone(), BTreeSet::new(), true);
         }
     }
 

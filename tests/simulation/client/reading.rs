@@ -40,6 +40,10 @@ impl Reading {
 
     pub fn fetch(&mut self, input: u16, partition: i32, next: i64) {
         let is_held = self.fetches.get(&(partition, input)).is_some_and(|f| f.is_held);
+        let is_ahead = self.fetches.get(&(partition, input)).is_some_and(|f| f.next > next);
+        if self.mutant == Some(Mutant::KeepReading) && is_ahead {
+            return;
+        }
         self.fetches.insert((partition, input), Fetch { next, is_held, known_end: None });
     }
 
@@ -50,7 +54,8 @@ impl Reading {
     }
 
     pub fn restore(&mut self, store: u16, partition: i32, from: i64, to: i64) {
-        self.restores.insert((partition, store), Restore { next: from, to });
+        let next = if self.mutant == Some(Mutant::SkipRestore) { to } else { from };
+        self.restores.insert((partition, store), Restore { next, to });
     }
 
     pub fn stop(&mut self, partition: i32) {

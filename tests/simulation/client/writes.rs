@@ -67,9 +67,9 @@ fn dead_letters(task: &TaskCommit, cluster: &Cluster, writes: &mut Writes) {
 
 fn cutovers(task: &TaskCommit, cluster: &Cluster, writes: &mut Writes) {
     let place = Place { topic: cluster.topic(Role::Cutovers), partition: 0 };
-    for Cutover { position, revision, .. } in &task.cutovers {
+    for Cutover { position, revision, version, .. } in &task.cutovers {
         let key = format!("{}/{}/{}/{}", position.input.0, position.partition, position.next, task.metadata.sequence);
-        let (key, value) = (Some(key.into_bytes()), Some(revision.to_string().into_bytes()));
+        let (key, value) = (Some(key.into_bytes()), Some(format!("{revision}.{version}").into_bytes()));
         writes.entry(place).or_default().push(NewEntry { key, value, ..NewEntry::default() });
     }
 }

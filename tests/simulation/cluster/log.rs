@@ -13,7 +13,8 @@ pub struct Entry {
     /// Who wrote it; 0 outside transactions.
     producer: u64,
     pub fate: Fate,
-    appended: Duration,
+    /// Of a removal: when the cleaner first passed it.
+    cleaned: Option<Duration>,
 }
 
 /// What readers may see of an entry.
@@ -46,32 +47,45 @@ pub struct Log {
 
 impl Log {
     /// Appends records of a producer (0: none); gives the offset after them.
-    pub fn append(&mut self, records: &[NewEntry], producer: u64, now: Duration) -> i64 {
+    pub fn append(&mut self, records: &[NewEntry], producer: u64) -> i64 {
         let fate = if producer == 0 { Fate::Plain } else { Fate::Open };
         if producer != 0 && !records.is_empty() {
             self.open.entry(producer).or_insert(self.end);
         }
         for record in records {
-            self.push(record.clone(), producer, fate, now);
+            self.push(record.clone(), producer, fate);
         }
         self.end
     }
 
     /// Writes a transaction's marker.
-    pub fn mark(&mut self, producer: u64, is_commit: bool, now: Duration) {
+    pub fn mark(&mut self, producer: u64, is_commit: bool) {
         if let Some(from) = self.open.remove(&producer) {
             let fate = if is_commit { Fate::Committed } else { Fate::Aborted };
             let at = self.index_of(from);
             let of_producer = |e: &&mut Entry| e.producer == producer && e.fate == Fate::Open;
             self.entries[at..].iter_mut().filter(of_producer).for_each(|e| e.fate = fate);
         }
-        self.push(NewEntry::default(), producer, Fate::Marker, now);
+        self.push(NewEntry::default(), producer, Fate::Marker);
     }
 
-    fn push(&mut self, new: NewEntry, producer: u64, fate: Fate, now: Duration) {
+    fn push(&mut self, new: NewEntry, producer: u64, fate: Fate) {
         let NewEntry { key, value, headers, timestamp_ms } = new;
-        self.entries.push(Entry { offset: self.end, key, value, headers, timestamp_ms, producer, fate, appended: now });
+        self.entries.push(Entry { offset: self.end, key, value, headers, timestamp_ms, producer, fate, cleaned: None });
         self.end += 1;
+    }
+
+    /// Retention: everything before `first` is gone.
+    pub fn remove_before(&mut self, first: i64) {
+        self.entries.retain(|e| e.offset >= first);
+        self.first = first;
+    }
+
+    /// The log has lost everything from `end` on.
+    pub fn truncate(&mut self, end: i64) {
+        self.entries.retain(|e| e.offset < end);
+        self.open.retain(|_, from| *from < end);
+        self.end = end;
     }
 
     pub fn first(&self) -> i64 {
@@ -106,8 +120,9 @@ impl Log {
         self.entries.partition_point(|e| e.offset < offset)
     }
 
-    /// Keeps the newest value of each key, as a broker's cleaner does: markers and aborted records go, removals older
-    /// than `removals_kept` go, the newest entries and everything undecided stay.
+    /// Keeps the newest value of each key, as a broker's cleaner does: markers and aborted records go, removals go
+    /// that it passed `removals_kept` ago for the first time, so that whoever has read what they remove may still find
+    /// them; the newest entries and everything undecided stay.
     pub fn compact(&mut self, now: Duration, removals_kept: Duration) {
         let clean_to = self.stable_end().min(self.end - ACTIVE_ENTRIES);
         let mut newest: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
@@ -116,10 +131,13 @@ impl Log {
                 newest.insert(key.clone(), entry.offset);
             }
         }
-        self.entries.retain(|e| {
+        self.entries.retain_mut(|e| {
             let is_newest = e.key.as_ref().is_some_and(|k| newest.get(k) == Some(&e.offset));
-            let is_needed = e.value.is_some() || now.saturating_sub(e.appended) < removals_kept;
-            e.offset >= clean_to || is_newest && is_needed
+            if e.offset >= clean_to {
+                return true;
+            }
+            let passed = *e.cleaned.get_or_insert(now);
+            is_newest && (e.value.is_some() || now.saturating_sub(passed) < removals_kept)
         });
     }
 }

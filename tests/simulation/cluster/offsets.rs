@@ -71,6 +71,20 @@ impl Cluster {
         self.offsets.committed.get(&place)
     }
 
+    /// Somebody sets or removes a committed offset from outside.
+    pub fn set_offset(&mut self, place: Place, offset: Option<OffsetText>) {
+        self.offsets.writes += 1;
+        let write = self.offsets.writes;
+        match offset {
+            Some(OffsetText { next, metadata }) => {
+                self.offsets.committed.insert(place, CommittedOffset { next, metadata, write });
+            }
+            None => {
+                self.offsets.committed.remove(&place);
+            }
+        }
+    }
+
     /// Whether a transaction holds an undecided offset of this partition; a require-stable fetch waits for it.
     pub fn has_pending_offset(&self, place: Place) -> bool {
         self.offsets.pending.values().any(|p| p.contains_key(&place))

@@ -137,8 +137,7 @@ impl Cluster {
         if tx.state != State::Ongoing || !tx.partitions.contains(&place) {
             return Err(TxError::InvalidState);
         }
-        let now = self.now;
-        let end = self.log_mut(place).append(records, producer.id, now);
+        let end = self.log_mut(place).append(records, producer.id);
         let tx = self.transactions.of(producer)?;
         tx.written.extend((end - records.len() as i64..end).map(|offset| (place, offset)));
         Ok(end)
@@ -216,7 +215,7 @@ impl Cluster {
         }
         for (producer, target, is_commit) in due {
             match target {
-                Some(place) => self.log_mut(place).mark(producer, is_commit, now),
+                Some(place) => self.log_mut(place).mark(producer, is_commit),
                 None => self.offsets.decide(producer, is_commit),
             }
         }

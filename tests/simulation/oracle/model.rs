@@ -1,13 +1,13 @@
 //! One task as it should be: where it stands and what its state is, advanced by each of its commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill::client::Metadata;
 
 use super::Violation;
 use super::effects::{Effects, RecordOutput, TickOutput};
 use crate::cluster::{Cluster, Log, Place, Role};
-use crate::processors::{ALL_KEY, NULL_KEY, Tally, amount_of, is_poison, place_of, place_of_tick};
+use crate::processors::{ALL_KEY, NULL_KEY, Tally, amount_of, is_poison, is_poison_tick, place_of, place_of_tick};
 
 pub struct TaskModel {
     pub partition: i32,
@@ -19,7 +19,11 @@ pub struct TaskModel {
     pub tallies: BTreeMap<Vec<u8>, Tally>,
     /// What the second store must hold: the last offset of each key.
     pub last: BTreeMap<Vec<u8>, i64>,
+    /// Per table and partition: how far it was when it was last read.
+    pub(super) tables: Vec<Vec<i64>>,
     next_tick_ms: i64,
+    /// What the newest cutover names.
+    pub(super) version: u64,
 }
 
 /// An effect, in the order in which they were made.
@@ -40,7 +44,7 @@ impl Effect {
 impl TaskModel {
     pub fn new(partition: i32, inputs: u16) -> Self {
         let (next, tallies, last) = (vec![0; usize::from(inputs)], BTreeMap::new(), BTreeMap::new());
-        Self { partition, next, committed: None, tallies, last, next_tick_ms: 0 }
+        Self { partition, next, committed: None, tallies, last, tables: Vec::new(), next_tick_ms: 0, version: 0 }
     }
 
     /// Applies one commit, effect by effect.
@@ -57,7 +61,8 @@ impl TaskModel {
             // Where it begins is its own choice, once.
             self.next = next.to_vec();
         }
-        let Effects { records, ticks, mut dead_letters } = effects;
+        self.check_revision(&effects, metadata)?;
+        let Effects { records, ticks, mut dead_letters, mut dead_ticks, .. } = effects;
         let mut made: Vec<Effect> = records.into_iter().map(Effect::Record).collect();
         made.extend(ticks.into_iter().map(Effect::Tick));
         made.sort_by_key(Effect::place);
@@ -65,9 +70,14 @@ impl TaskModel {
             match effect {
                 Effect::Record(output) => {
                     self.pass(cluster, output.input, output.offset, &mut dead_letters)?;
+                    self.check_tables(cluster, &output.met, Some(output.key.as_deref().unwrap_or(NULL_KEY)))?;
                     self.record(cluster, &output)?;
                 }
-                Effect::Tick(output) => self.tick(&output, tick_interval_ms)?,
+                Effect::Tick(output) => {
+                    self.check_tables(cluster, &output.met, None)?;
+                    self.pass_ticks(output.scheduled_ms, tick_interval_ms, &mut dead_ticks)?;
+                    self.tick(&output, tick_interval_ms)?;
+                }
             }
         }
         for (input, next) in next.iter().enumerate() {
@@ -80,10 +90,15 @@ impl TaskModel {
         if !dead_letters.is_empty() {
             return Err(format!("dead letters of records that were not passed: {dead_letters:?}"));
         }
-        if self.next_tick_ms != 0 && metadata.next_tick_ms != self.next_tick_ms {
-            return Err(format!("next tick is {}, expected {}", metadata.next_tick_ms, self.next_tick_ms));
+        self.check_table_positions(metadata)?;
+        if self.next_tick_ms == 0 {
+            // The first one is due where the task was when it began.
+            self.next_tick_ms = metadata.next_tick_ms;
         }
-        self.next_tick_ms = metadata.next_tick_ms;
+        self.pass_ticks(metadata.next_tick_ms, tick_interval_ms, &mut dead_ticks)?;
+        if !dead_ticks.is_empty() {
+            return Err(format!("dead letters of ticks that were not passed: {dead_ticks:?}"));
+        }
         self.committed = Some(metadata.clone());
         Ok(())
     }
@@ -106,7 +121,7 @@ impl TaskModel {
         cluster: &Cluster,
         input: u16,
         offset: i64,
-        dead_letters: &mut std::collections::BTreeSet<(u16, i64)>,
+        dead_letters: &mut BTreeSet<(u16, i64)>,
     ) -> Result<(), Violation> {
         let log = self.input(cluster, input);
         let next = self.next[usize::from(input)];
@@ -114,7 +129,7 @@ impl TaskModel {
             if !dead_letters.remove(&(input, entry.offset)) {
                 return Err(format!("input {input}: record {} is lost, between {next} and {offset}", entry.offset));
             }
-            if !is_poison(entry.value.as_deref()) {
+            if !is_poison(entry.value.as_deref(), self.version) {
                 return Err(format!("input {input}: record {} is a dead letter without a reason", entry.offset));
             }
         }
@@ -131,12 +146,20 @@ impl TaskModel {
         let entry = log.committed(offset, offset + 1).next();
         let Some(entry) = entry else { return Err(format!("input {input}: there is no committed record {offset}")) };
         let value = entry.value.as_deref();
-        if is_poison(value) {
+        if is_poison(value, self.version) {
             return Err(format!("input {input}: record {offset} cannot be processed, but was"));
         }
         if (&output.key, output.timestamp_ms) != (&entry.key, entry.timestamp_ms) {
             return Err(format!("input {input}: the output of {offset} has another key or time"));
         }
+        cluster.note(|| {
+            format!(
+                "judge: {}, input {input}: record {offset} of {:?}, {:?}",
+                self.partition,
+                entry.key,
+                value.map(<[u8]>::len)
+            )
+        });
         let (place, amount) = (place_of(input, offset, value), amount_of(value));
         let key = entry.key.clone().unwrap_or_else(|| NULL_KEY.to_vec());
         let all = self.tallies.get(ALL_KEY).copied().unwrap_or_default().add(place, amount);
@@ -164,10 +187,23 @@ impl TaskModel {
         Ok(())
     }
 
-    fn tick(&mut self, output: &TickOutput, interval_ms: i64) -> Result<(), Violation> {
-        if output.scheduled_ms != self.next_tick_ms {
-            return Err(format!("tick {} ran, {} was due", output.scheduled_ms, self.next_tick_ms));
+    /// Moves to the tick that is due at `to`: each one before it must have left a dead letter, which stands for those
+    /// that were missed with it.
+    fn pass_ticks(&mut self, to: i64, interval_ms: i64, dead: &mut BTreeSet<i64>) -> Result<(), Violation> {
+        while self.next_tick_ms != to {
+            let due = self.next_tick_ms;
+            if !dead.remove(&due) || !is_poison_tick(due) {
+                return Err(format!("the next tick is due at {to}, expected {due}"));
+            }
+            self.next_tick_ms = dead.first().copied().unwrap_or(to).min(to);
+            if self.next_tick_ms <= due || (self.next_tick_ms - due) % interval_ms != 0 {
+                return Err(format!("tick {} follows the dead one of {due}", self.next_tick_ms));
+            }
         }
+        Ok(())
+    }
+
+    fn tick(&mut self, output: &TickOutput, interval_ms: i64) -> Result<(), Violation> {
         self.next_tick_ms = output.scheduled_ms + (output.missed as i64 + 1) * interval_ms;
         let place = place_of_tick(output.scheduled_ms, output.missed);
         let all = self.tallies.get(ALL_KEY).copied().unwrap_or_default().add(place, 1);

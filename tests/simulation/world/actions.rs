@@ -7,6 +7,7 @@ use wasmill::task::State;
 use wasmill::worker::{Command, Turn};
 
 use super::World;
+use super::host::Deployed;
 use crate::client::Connection;
 use crate::cluster::Role;
 use crate::oracle::Violation;
@@ -48,7 +49,7 @@ impl World {
 
     pub(super) fn turn(&mut self, host: usize, seat: usize) -> Result<(), Violation> {
         let now = self.time.now();
-        if self.hosts[host].is_paused(now) {
+        if self.hosts[host].is_paused(now) || now < self.hosts[host].stalled_until {
             return Ok(());
         }
         let wait = Duration::from_millis(self.random.below(10));
@@ -102,7 +103,8 @@ impl World {
         let cluster = self.cluster.borrow();
         let member = at_work.threads.member_id();
         let mut halted = status.tasks.iter().filter(|t| matches!(t.state, State::Halted { .. }));
-        match halted.find(|task| cluster.group.is_owner(&member, task.partition.0)) {
+        let may_halt = |partition: i32| self.damaged == Some(partition);
+        match halted.find(|t| cluster.group.is_owner(&member, t.partition.0) && !may_halt(t.partition.0)) {
             Some(task) => Err(format!("task {} of host {host} halted: {:?}", task.partition, task.state)),
             None => Ok(()),
         }
@@ -144,6 +146,11 @@ impl World {
             self.crash(host);
         } else if is_chosen(faults.pause) {
             self.pause(host);
+        } else if is_chosen(faults.stall) {
+            let most_ms = self.scenario.pace.rebalance_timeout.as_millis() as u64 * 2;
+            let time = Duration::from_millis(1 + self.random.below(most_ms));
+            self.note(|| format!("world: the workers of host {host} stall for {time:?}"));
+            self.hosts[host].stalled_until = self.time.now() + time;
         } else if is_chosen(faults.cut_off) {
             let session_ms = self.scenario.pace.session_timeout.as_millis() as u64;
             let time = Duration::from_millis(1 + self.random.below(session_ms * 3));
@@ -174,6 +181,8 @@ impl World {
             self.hosts[host].clock.set_skew_ms(skew_ms);
         } else if is_chosen(faults.compaction) {
             self.compact();
+        } else if is_chosen(faults.deploy) {
+            self.deploy();
         } else if is_chosen(faults.rest) {
             return self.rest(host);
         }
@@ -218,6 +227,20 @@ impl World {
         self.hosts[host].paused_until = self.time.now() + time;
     }
 
+    /// All processes end and others begin, which run another revision: of a new version, or of the one before.
+    fn deploy(&mut self) {
+        let before = self.deployed;
+        let version = if self.random.chance(300) { before.version.max(2) - 1 } else { before.version + 1 };
+        self.deployed = Deployed { revision: before.revision + 1, version };
+        self.note(|| format!("world: {:?} takes over", self.deployed));
+        self.stats.deployments += 1;
+        for host in &mut self.hosts {
+            host.crash(&mut self.random);
+            host.ghosts.clear();
+            host.deployed = self.deployed;
+        }
+    }
+
     /// An administrator, or the broker by mistake, removes a member.
     fn kick(&mut self) {
         let mut cluster = self.cluster.borrow_mut();
@@ -243,6 +266,7 @@ impl World {
     fn compact(&mut self) {
         let mut cluster = self.cluster.borrow_mut();
         let now = cluster.now;
+        cluster.note(|| "world: the cleaner runs".to_owned());
         for topic in cluster.topics.iter_mut().filter(|t| matches!(t.role, Role::Changelog(_))) {
             topic.partitions.iter_mut().for_each(|log| log.compact(now, CHECKPOINT_AGE * 2));
         }
@@ -264,6 +288,7 @@ impl World {
                 self.inputs.produce(&mut self.cluster.borrow_mut(), now_ms);
             }
         }
+        self.compact();
         // Longer than removals are kept; who restores meanwhile must be done before they go.
         for _ in 0..50 {
             for other in 0..self.hosts.len() {

@@ -5,16 +5,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use wasmill::record::Partition;
+use wasmill::store::{MemoryStore, Store};
 use wasmill::task::{State, TaskSetup, VersionName};
 use wasmill::worker::{ActiveVersion, Setup, Worker};
 
+use super::inputs::KEYS;
+use super::tables::Tables;
 use crate::client::{Connection, SimClient, Threads};
 use crate::clock::{HostClock, Time};
 use crate::disk::{Disk, DiskStore, SharedDisk};
+use crate::memory::{self, Shared, SharedMemory};
 use crate::oracle::{Oracle, Violation};
-use crate::processors::NativeVersion;
+use crate::processors::{ALL_KEY, NULL_KEY, NativeVersion};
 use crate::random::Random;
 use crate::scenario::{CHECKPOINT_AGE, Scenario};
+
+/// Keys and values of a store.
+type Content = BTreeMap<Vec<u8>, Vec<u8>>;
 
 pub struct Host {
     pub name: String,
@@ -22,13 +29,33 @@ pub struct Host {
     pub seats: Vec<Option<Seat>>,
     /// Processes that were taken for dead and replaced, but are only paused.
     pub ghosts: Vec<Ghost>,
+    pub tables: Tables,
+    /// What a process runs that begins now, and what the present one runs.
+    pub deployed: Deployed,
+    running: Deployed,
+    is_new: bool,
     pub disks: Disks,
+    /// The stores of processors that keep their state in memory.
+    memories: Memories,
     /// Copies of the disks from another time.
     pub old_disks: BTreeMap<DiskKey, Disk>,
     pub paused_until: Duration,
+    /// Its workers do not come to their next turn before; everything else runs.
+    pub stalled_until: Duration,
     pub cut_off_until: Duration,
     pub down_until: Duration,
     scenario: Scenario,
+}
+
+/// A revision and the version that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    pub revision: u64,
+    pub version: u64,
+}
+
+impl Deployed {
+    pub const FIRST: Self = Self { revision: 1, version: 1 };
 }
 
 /// A worker at work.
@@ -46,6 +73,7 @@ pub struct Ghost {
 
 /// Worker, partition, store.
 pub type DiskKey = (usize, i32, usize);
+type Memories = Arc<Mutex<BTreeMap<DiskKey, SharedMemory>>>;
 pub type Disks = Arc<Mutex<BTreeMap<DiskKey, SharedDisk>>>;
 
 impl Host {
@@ -54,9 +82,15 @@ impl Host {
             name: format!("h{index}"),
             clock: time.clock(),
             seats: (0..scenario.workers).map(|_| None).collect(),
+            tables: Tables::default(),
+            deployed: Deployed::FIRST,
+            running: Deployed::FIRST,
+            is_new: true,
             disks: Disks::default(),
+            memories: Memories::default(),
             old_disks: BTreeMap::new(),
             paused_until: Duration::ZERO,
+            stalled_until: Duration::ZERO,
             cut_off_until: Duration::ZERO,
             ghosts: Vec::new(),
             down_until: Duration::ZERO,
@@ -70,6 +104,7 @@ impl Host {
 
     pub fn resume(&mut self) {
         self.paused_until = Duration::ZERO;
+        self.stalled_until = Duration::ZERO;
         self.cut_off_until = Duration::ZERO;
         self.ghosts.clear();
         self.down_until = Duration::ZERO;
@@ -90,6 +125,8 @@ impl Host {
         let seats = self.seats.iter_mut().filter_map(Option::take);
         self.ghosts.extend(seats.map(|seat| Ghost { seat, paused_until }));
         self.disks = Disks::default();
+        self.memories = Memories::default();
+        self.is_new = true;
         self.old_disks.clear();
     }
 
@@ -100,15 +137,17 @@ impl Host {
     /// The process is gone at once: nothing is committed, closed or said. A tail of what was written may be gone too.
     pub fn crash(&mut self, random: &mut Random) {
         self.seats.iter_mut().for_each(|seat| *seat = None);
-        let mut disks = self.disks.lock().expect("one thread runs a simulation");
-        if !self.scenario.is_on_disk {
-            disks.clear();
-        }
+        self.is_new = true;
+        let disks = self.disks.lock().expect("one thread runs a simulation");
         disks.values().for_each(|disk| disk.lock().expect("one thread runs a simulation").crash(random));
     }
 
     /// Starts the workers that do not run.
     pub fn start(&mut self, connection: &Connection, random: &mut Random) {
+        if std::mem::take(&mut self.is_new) {
+            self.tables = Tables::begin(&connection.cluster.borrow(), self.scenario.tables, random);
+            self.running = self.deployed;
+        }
         for worker in 0..self.seats.len() {
             if self.seats[worker].is_none() {
                 let instance = format!("{}.w{worker}", self.name);
@@ -121,8 +160,9 @@ impl Host {
     fn seat(&self, worker: usize, connection: Connection, random: &mut Random) -> Seat {
         let setup = self.setup(worker, &connection, random.fork());
         let (client, threads) = SimClient::new(connection, random.fork());
-        let name = VersionName { revision: 1, number: 1, digest: "native".into() };
-        let version = Box::new(NativeVersion::new(self.scenario.nature.clone()));
+        let Deployed { revision, version } = self.running;
+        let name = VersionName { revision, number: version, digest: "native".into() };
+        let version = Box::new(NativeVersion::new(self.scenario.nature.clone(), self.running));
         let clock = Arc::new(self.clock.clone());
         let worker = Worker::new(setup, client, clock, ActiveVersion { name, version });
         Seat { worker, threads, is_leaving: false }
@@ -131,9 +171,16 @@ impl Host {
     fn setup(&self, worker: usize, connection: &Connection, mut random: Random) -> Setup {
         let scenario = &self.scenario;
         let (disks, clock, mutant) = (self.disks.clone(), self.clock.clone(), scenario.mutant);
+        let memories = (!scenario.is_on_disk).then(|| self.memories.clone());
         let permille = Arc::new(Mutex::new((connection.weather.now().disk_permille, random.fork())));
         let fails = connection.fails.clone();
         let open_store = move |Partition(partition): Partition, store: usize| {
+            if let Some(memories) = &memories {
+                let memory = SharedMemory::new(Mutex::new(MemoryStore::new(store == 1)));
+                let key = (worker, partition, store);
+                memories.lock().expect("one thread runs a simulation").insert(key, memory.clone());
+                return Ok(Box::new(Shared::new(memory)) as Box<dyn Store>);
+            }
             let mut disks = disks.lock().expect("one thread runs a simulation");
             let disk = disks.entry((worker, partition, store)).or_default().clone();
             let (permille, fails) = (permille.clone(), fails.clone());
@@ -141,7 +188,7 @@ impl Host {
                 let (permille, random) = &mut *permille.lock().expect("one thread runs a simulation");
                 fails.load(std::sync::atomic::Ordering::Relaxed) && random.chance(*permille)
             });
-            Ok(Box::new(DiskStore::new(disk, fails, clock.clone(), mutant)) as Box<dyn wasmill::store::Store>)
+            Ok(Box::new(DiskStore::new(disk, fails, clock.clone(), mutant)) as Box<dyn Store>)
         };
         Setup {
             task: Arc::new(TaskSetup {
@@ -157,31 +204,40 @@ impl Host {
             bounds: scenario.bounds.clone(),
             on_error: scenario.on_error.clone(),
             open_store: Box::new(open_store),
-            tables: Vec::new(),
+            tables: self.tables.shared(),
             random: Box::new(move || random.next()),
         }
     }
 
     /// The stores of tasks that run here must hold what was committed.
     pub fn judge_stores(&self, oracle: &Oracle) -> Result<(), Violation> {
-        let disks = self.disks.lock().expect("one thread runs a simulation");
         for (index, seat) in self.seats.iter().enumerate() {
             let tasks = seat.iter().flat_map(|s| s.worker.status().tasks);
             for task in tasks.filter(|t| t.state == State::Running) {
                 let model = oracle.task(task.partition.0);
                 let is_newest = model.committed.as_ref().is_some_and(|m| m.sequence == task.sequence);
                 for store in 0..usize::from(self.scenario.stores) {
-                    let Some(disk) = disks.get(&(index, task.partition.0, store)).filter(|_| is_newest) else {
+                    let Some(content) = self.content((index, task.partition.0, store))?.filter(|_| is_newest) else {
                         continue;
                     };
-                    let disk = disk.lock().expect("one thread runs a simulation");
                     model
-                        .compare(store, &disk.base)
+                        .compare(store, &content)
                         .map_err(|v| format!("store {store} of {}.w{index}, {}: {v}", self.name, task.partition))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The committed base of a store.
+    fn content(&self, key: DiskKey) -> Result<Option<Content>, Violation> {
+        if !self.scenario.is_on_disk {
+            let memories = self.memories.lock().expect("one thread runs a simulation");
+            let keys = KEYS.iter().map(|k| k.as_bytes()).chain([ALL_KEY, NULL_KEY]).map(<[u8]>::to_vec);
+            return memories.get(&key).map(|memory| memory::committed(memory, keys)).transpose();
+        }
+        let disks = self.disks.lock().expect("one thread runs a simulation");
+        Ok(disks.get(&key).map(|disk| disk.lock().expect("one thread runs a simulation").base.clone()))
     }
 
     pub fn describe(&self) -> String {

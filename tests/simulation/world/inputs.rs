@@ -1,7 +1,9 @@
 //! The producers of the inputs: plain ones and transactional ones, some of whose records are never committed.
 
+use wasmill::record::partition_of;
+
 use crate::cluster::{Cluster, NewEntry, Place, Role};
-use crate::processors::{FAILS, FLAKY, HOST_FAILS, LIES, TRAPS};
+use crate::processors::{BREAKS_BAD, FAILS, FLAKY, HOST_FAILS, LIES, TRAPS};
 use crate::random::Random;
 use crate::scenario::Scenario;
 
@@ -9,6 +11,7 @@ pub struct Inputs {
     left: u64,
     inputs: u16,
     partitions: i32,
+    tables: u16,
     has_poison: bool,
     is_transactional: bool,
     /// Of the foreign producers: who has a transaction open, and where.
@@ -20,7 +23,7 @@ pub struct Inputs {
 /// Producers of ours count from 1; these are none of ours.
 const FOREIGN_PRODUCERS: u64 = 1 << 40;
 
-const KEYS: &[&str] = &["a", "b", "c", "d", "e", "f", "g"];
+pub const KEYS: &[&str] = &["a", "b", "c", "d", "e", "f", "g"];
 
 impl Inputs {
     pub fn new(scenario: &Scenario, random: Random) -> Self {
@@ -28,6 +31,7 @@ impl Inputs {
             left: scenario.records,
             inputs: scenario.inputs,
             partitions: scenario.partitions,
+            tables: scenario.tables,
             has_poison: scenario.has_poison,
             is_transactional: scenario.has_transactional_inputs,
             open: Vec::new(),
@@ -41,6 +45,9 @@ impl Inputs {
         if !self.open.is_empty() && self.random.chance(400) {
             return self.end_one(cluster);
         }
+        if self.tables > 0 && self.random.chance(300) {
+            return self.produce_row(cluster, now_ms);
+        }
         let count = self.random.within(1, 12).min(self.left);
         self.left -= count;
         let input = self.random.below(u64::from(self.inputs)) as u16;
@@ -48,18 +55,37 @@ impl Inputs {
         let place = Place { topic: cluster.topic(Role::Input(input)), partition };
         let records: Vec<NewEntry> = (0..count).map(|_| self.record(now_ms)).collect();
         let producer = if self.is_transactional && self.random.chance(300) { self.next_producer } else { 0 };
-        let now = cluster.now;
-        cluster.log_mut(place).append(&records, producer, now);
+        cluster.log_mut(place).append(&records, producer);
         if producer != 0 && !records.is_empty() {
             self.next_producer += 1;
             self.open.push((producer, place));
         }
     }
 
+    /// Some records into every partition but one of every input.
+    pub fn produce_beside(&mut self, but: i32, cluster: &mut Cluster, now_ms: i64) {
+        let (inputs, partitions) = (self.inputs, self.partitions);
+        for (input, partition) in (0..inputs).flat_map(|i| (0..partitions).filter(|p| *p != but).map(move |p| (i, p))) {
+            let place = Place { topic: cluster.topic(Role::Input(input)), partition };
+            let records: Vec<NewEntry> = (0..3).map(|_| self.record(now_ms)).collect();
+            cluster.log_mut(place).append(&records, 0);
+        }
+    }
+
+    /// A new value, or a removal, in a table.
+    fn produce_row(&mut self, cluster: &mut Cluster, timestamp_ms: i64) {
+        let topic = cluster.topic(Role::Table(self.random.below(u64::from(self.tables)) as u16));
+        let key = self.random.pick(KEYS).as_bytes().to_vec();
+        let partition = partition_of(&key, cluster.topics[topic].partitions.len() as i32).0;
+        let value = (!self.random.chance(200)).then(|| self.random.below(100_000).to_string().into_bytes());
+        let row = NewEntry { key: Some(key), value, headers: Vec::new(), timestamp_ms };
+        cluster.log_mut(Place { topic, partition }).append(&[row], 0);
+    }
+
     fn end_one(&mut self, cluster: &mut Cluster) {
         let (producer, place) = self.open.swap_remove(self.random.below(self.open.len() as u64) as usize);
-        let (is_commit, now) = (self.random.chance(600), cluster.now);
-        cluster.log_mut(place).mark(producer, is_commit, now);
+        let is_commit = self.random.chance(600);
+        cluster.log_mut(place).mark(producer, is_commit);
     }
 
     /// Ends every open transaction, as their time-outs would.
@@ -83,6 +109,7 @@ impl Inputs {
             1 if self.has_poison => TRAPS,
             2 if self.has_poison => LIES,
             3 if self.has_poison => FLAKY,
+            5 | 6 => BREAKS_BAD,
             4 if self.has_poison && self.random.chance(200) => HOST_FAILS,
             _ => b'v',
         };

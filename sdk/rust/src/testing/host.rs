@@ -9,7 +9,7 @@ use crate::packed::{ABSENT, push, u32_at};
 
 pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-const KEY_BYTES_MAX: usize = 64 * 1024;
+const KEY_BYTES_MAX: usize = 65_535;
 const VALUE_BYTES_MAX: usize = 900 * 1024;
 
 /// What a call sees and leaves behind.

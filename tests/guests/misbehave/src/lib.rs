@@ -17,15 +17,24 @@ struct Misbehave {
     /// What it must not rely on.
     remembered: HashMap<Vec<u8>, i64>,
     hoard: Vec<Vec<u8>>,
+    /// Records that this instance has seen.
+    seen: usize,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Settings {
     behaviour: Misdeed,
     /// The value that brings it about. Some behaviours do without.
     #[serde(default = "bad")]
     on: String,
+    /// Values of this length, or longer, bring it about too.
+    #[serde(default = "any_length")]
+    on_length: usize,
+}
+
+fn any_length() -> usize {
+    usize::MAX
 }
 
 fn bad() -> String {
@@ -38,17 +47,26 @@ impl Processor for Misbehave {
         misdeeds::on_open(settings.behaviour)?;
         let store = settings.behaviour.needs_store().then(|| config.store("totals"));
         let out = Output::at(0);
-        Ok(Self { settings, out, store, remembered: HashMap::new(), hoard: Vec::new() })
+        Ok(Self { settings, out, store, remembered: HashMap::new(), hoard: Vec::new(), seen: 0 })
     }
 
     fn process(&mut self, batch: Batch<'_>, out: &mut Out) -> Result<(), Failure> {
+        let behaviour = self.settings.behaviour;
+        let company = batch.records().count();
         for record in batch.records() {
-            if self.settings.behaviour == Misdeed::Remember {
-                self.total(&record, &mut out.of(&record));
-            } else if record.value == Some(self.settings.on.as_bytes()) {
-                misdeeds::commit(self.settings.behaviour, &record, out, self.store, &mut self.hoard)?;
-            } else {
-                out.of(&record).forward(self.out);
+            let is_bad = self.is_bad(&record);
+            self.seen += 1;
+            match behaviour {
+                Misdeed::Remember => self.total(&record, &mut out.of(&record)),
+                Misdeed::RememberAndTrap if is_bad => self.poison(&record),
+                Misdeed::RememberAndTrap => self.total(&record, &mut out.of(&record)),
+                Misdeed::FailInCompany if is_bad && company > 1 => {
+                    return Err(Failure::new("crowded", "not among others").at(&record));
+                }
+                Misdeed::WearOut if is_bad && self.seen > 1 => panic!("worn out"),
+                Misdeed::FailInCompany | Misdeed::WearOut => out.of(&record).forward(self.out),
+                _ if is_bad => misdeeds::commit(behaviour, &record, out, self.store, &mut self.hoard)?,
+                _ => out.of(&record).forward(self.out),
             }
         }
         Ok(())
@@ -56,6 +74,19 @@ impl Processor for Misbehave {
 }
 
 impl Misbehave {
+    fn is_bad(&self, record: &Record<'_>) -> bool {
+        let value = record.value.unwrap_or_default();
+        value == self.settings.on.as_bytes() || value.len() >= self.settings.on_length
+    }
+
+    /// Leaves in memory and in the store what must not be there after the trap.
+    fn poison(&mut self, record: &Record<'_>) -> ! {
+        let key = record.key.unwrap_or(b"none");
+        *self.remembered.entry(key.to_vec()).or_default() += 1_000;
+        self.store.expect("declared by needs_store").put(key, b"1000");
+        panic!("poisoned");
+    }
+
     /// Adds the record's number to the total of its key, and believes its own memory before the store.
     fn total(&mut self, record: &Record<'_>, out: &mut Emit<'_>) {
         let store = self.store.expect("declared by needs_store");

@@ -31,6 +31,18 @@ pub enum Misdeed {
     Fail,
     /// Returns a failure that names no record.
     FailSomewhere,
+    /// Returns a failure that names a record that does not exist.
+    LieBeyond,
+    /// Returns a failure that names the batch's first record, whichever it was.
+    LieFirst,
+    /// Fails unless the record comes alone: gone when it is tried again.
+    FailInCompany,
+    /// Traps unless the instance is fresh: gone when it is tried again.
+    WearOut,
+    /// As `remember`, and traps after it has added what a call must not leave behind.
+    RememberAndTrap,
+    /// Sends more than a topic takes in one record.
+    HugeOutput,
     /// Writes to both standard streams, then traps.
     Shout,
     Exit,
@@ -48,7 +60,7 @@ pub enum Misdeed {
 
 impl Misdeed {
     pub fn needs_store(self) -> bool {
-        matches!(self, Self::Remember | Self::FloodState | Self::HugeKey | Self::EmptyKey)
+        matches!(self, Self::Remember | Self::RememberAndTrap | Self::FloodState | Self::HugeKey | Self::EmptyKey)
     }
 }
 
@@ -79,6 +91,12 @@ pub fn commit(
         Misdeed::FloodLog => (0..10_000).for_each(|line| wasmill_sdk::info(&format!("line {line}"))),
         Misdeed::Fail => return Err(Failure::new("malformed", "this record is bad").at(record)),
         Misdeed::FailSomewhere => return Err(Failure::new("malformed", "some record is bad")),
+        Misdeed::LieBeyond => {
+            return Err(Failure { index: Some(1_000), ..Failure::new("malformed", "beyond the batch") });
+        }
+        Misdeed::LieFirst => {
+            return Err(Failure { index: Some(0), ..Failure::new("malformed", "the first, or so it says") });
+        }
         Misdeed::Shout => shout(),
         Misdeed::Exit => std::process::exit(3),
         Misdeed::Sleep => std::thread::sleep(Duration::from_secs(3_600)),
@@ -96,6 +114,7 @@ fn send(misdeed: Misdeed, record: &Record<'_>, out: &mut Out) {
             let value = vec![b'x'; 1 << 20];
             (0..64).for_each(|_| out.of(record).send(Output::at(0), Part::Same, &value));
         }
+        Misdeed::HugeOutput => out.of(record).send(Output::at(0), Part::Same, &vec![b'x'; 3 << 20]),
         Misdeed::UndeclaredOutput => out.of(record).forward(Output::at(9)),
         Misdeed::BrokenFrames => out.raw().extend_from_slice(b"this is not a frame, nor will it ever be one"),
         Misdeed::Spy => out.of(record).send(Output::at(0), Part::Same, &spy()),
