@@ -22,7 +22,7 @@ mod wiring;
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
 pub use control::{Overview, Refusal};
 pub use folder::{DataFolder, FolderError};
-pub use host::{Host, RunError};
+pub use host::{Host, Observer, RunError};
 pub use operator::{Deploy, Operator};
 pub use published::Published;
 pub use dlq::{DlqCommand, dlq};

@@ -49,6 +49,9 @@ struct RunLine {
     /// Seconds without any news after which what is missing counts as lost.
     #[arg(long, default_value_t = 30)]
     patience: u64,
+    /// Change versions of `transaction` meanwhile: a new one, a bad one that is taken back, and back to the first.
+    #[arg(long)]
+    swaps: bool,
 }
 
 fn main() -> ExitCode {
@@ -81,6 +84,7 @@ fn run_once(line: RunLine) -> anyhow::Result<bool> {
             records_per_second: line.rate,
             patience: Duration::from_secs(line.patience),
         },
+        has_swaps: line.swaps,
     };
     let report = run(&settings)?;
     println!("\n{report}");
