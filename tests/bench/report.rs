@@ -1,0 +1,142 @@
+//! The table and `target/bench/report.json`. Owns how a figure is set against its bar.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::brokers::Place;
+
+/// What a figure is measured against.
+#[derive(Clone, Copy, Debug)]
+pub enum Bar {
+    Least(f64),
+    Most(f64),
+    /// Of interest only.
+    None,
+}
+
+/// One measured figure.
+pub struct Figure {
+    pub text: String,
+    pub value: f64,
+    pub bar: Bar,
+}
+
+/// A row: figures that belong together, and all runs behind them.
+pub struct Row {
+    pub name: String,
+    pub figures: Vec<Figure>,
+    pub runs: Value,
+}
+
+pub struct Report {
+    records: u64,
+    rows: Vec<Row>,
+    not_run: Vec<String>,
+}
+
+impl Bar {
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::Least(bar) => value >= bar,
+            Self::Most(bar) => value <= bar,
+            Self::None => true,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Least(bar) => format!(">= {}", short(bar)),
+            Self::Most(bar) => format!("<= {}", short(bar)),
+            Self::None => String::new(),
+        }
+    }
+}
+
+impl Report {
+    pub fn new(records: u64) -> Self {
+        println!("{records} payments of {} bytes; medians of {} pairs", crate::workload::VALUE_BYTES, crate::pairs::PAIRS);
+        Self { records, rows: Vec::new(), not_run: Vec::new() }
+    }
+
+    pub fn heading(&self, place: &Place) {
+        println!("\non {}, CPU of the engine's process", place.kind());
+    }
+
+    /// Prints the row at once: a bench takes minutes.
+    pub fn add(&mut self, row: Row) {
+        for (index, figure) in row.figures.iter().enumerate() {
+            let name = if index == 0 { row.name.as_str() } else { "" };
+            println!("  {name:<32} {:<46} {:>10}  {}", figure.text, figure.bar.text(), verdict(figure));
+        }
+        self.rows.push(row);
+    }
+
+    pub fn add_all(&mut self, rows: Vec<Row>) {
+        println!("\nembedded broker against Apache Kafka");
+        rows.into_iter().for_each(|row| self.add(row));
+    }
+
+    pub fn not_run(&mut self, what: &str, why: &str) {
+        println!("not run: {what}: {why}");
+        self.not_run.push(format!("{what}: {why}"));
+    }
+
+    pub fn has_missed(&self) -> bool {
+        self.figures().any(|(_, figure)| !figure.bar.is_met(figure.value))
+    }
+
+    pub fn print_summary(&self) {
+        let (mut bars, mut missed) = (0, 0);
+        for (_, figure) in self.figures().filter(|(_, figure)| !matches!(figure.bar, Bar::None)) {
+            bars += 1;
+            missed += usize::from(!figure.bar.is_met(figure.value));
+        }
+        println!("\n{bars} bars, {missed} missed, {} not run", self.not_run.len());
+    }
+
+    pub fn write(&self) -> anyhow::Result<()> {
+        let program = std::env::current_exe()?;
+        let target = program.parent().and_then(std::path::Path::parent).context("a program lies in target/release")?;
+        let folder: PathBuf = target.join("bench");
+        std::fs::create_dir_all(&folder)?;
+        let path = folder.join("report.json");
+        let rows: Vec<Value> = self.rows.iter().map(of_row).collect();
+        let report = json!({ "records": self.records, "rows": rows, "not_run": self.not_run });
+        std::fs::write(&path, serde_json::to_string_pretty(&report)?)?;
+        println!("all figures: {}", path.display());
+        Ok(())
+    }
+
+    fn figures(&self) -> impl Iterator<Item = (&Row, &Figure)> {
+        self.rows.iter().flat_map(|row| row.figures.iter().map(move |figure| (row, figure)))
+    }
+}
+
+fn verdict(figure: &Figure) -> &'static str {
+    match figure.bar {
+        Bar::None => "",
+        bar if bar.is_met(figure.value) => "pass",
+        _ => "MISSED",
+    }
+}
+
+fn of_row(row: &Row) -> Value {
+    let figure = |figure: &Figure| {
+        let is_met = figure.bar.is_met(figure.value);
+        json!({ "text": figure.text, "value": figure.value, "bar": figure.bar.text(), "is_met": is_met })
+    };
+    json!({ "name": row.name, "figures": row.figures.iter().map(figure).collect::<Vec<_>>(), "runs": row.runs })
+}
+
+fn short(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
+
+/// The middle one.
+pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
