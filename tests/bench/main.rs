@@ -2,7 +2,8 @@
 //! `target/bench/report.json`. Owns the order of the work and the exit code.
 //!
 //! `bench [--strict] [--only TEXT] [RECORDS]`: `--strict` fails when a bar is missed, `--only` measures the rows whose
-//! name contains the text. `RECORDS` may also stand in the environment.
+//! name contains the text. `RECORDS` may also stand in the environment; so may `UNDER`, the command line of a profiler for
+//! the engine's processes, such as `valgrind --tool=callgrind --separate-threads=yes`, whose counts repeat on a busy machine.
 
 mod bars;
 mod broker_figures;

@@ -64,12 +64,23 @@ fn run(place: &Place, work: &Work, component: Option<&str>, pair: usize, records
         changelog: changelog.clone(),
         records,
     };
-    let run = Command::new(std::env::current_exe()?).arg("engine").args(order.words()).output()?;
+    let run = engine()?.arg("engine").args(order.words()).output()?;
     let text = String::from_utf8_lossy(&run.stdout);
     ensure!(run.status.success(), "{application}: {}", String::from_utf8_lossy(&run.stderr));
     place.drop_topic(&output);
     place.drop_topic(&changelog);
     serde_json::from_str(text.trim()).context("the engine's line")
+}
+
+/// This program again, under a profiler if `UNDER` names one.
+fn engine() -> anyhow::Result<Command> {
+    let program = std::env::current_exe()?;
+    let under = std::env::var("UNDER").unwrap_or_default();
+    let mut words = under.split_whitespace();
+    let Some(profiler) = words.next() else { return Ok(Command::new(program)) };
+    let mut command = Command::new(profiler);
+    command.args(words).arg(program);
+    Ok(command)
 }
 
 fn path_of(component: &str) -> anyhow::Result<String> {

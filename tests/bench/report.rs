@@ -12,8 +12,6 @@ use crate::brokers::Place;
 pub enum Bar {
     Least(f64),
     Most(f64),
-    /// Of interest only.
-    None,
 }
 
 /// One measured figure.
@@ -41,7 +39,6 @@ impl Bar {
         match self {
             Self::Least(bar) => value >= bar,
             Self::Most(bar) => value <= bar,
-            Self::None => true,
         }
     }
 
@@ -49,7 +46,6 @@ impl Bar {
         match self {
             Self::Least(bar) => format!(">= {}", short(bar)),
             Self::Most(bar) => format!("<= {}", short(bar)),
-            Self::None => String::new(),
         }
     }
 }
@@ -84,12 +80,12 @@ impl Report {
     }
 
     pub fn has_missed(&self) -> bool {
-        self.figures().any(|(_, figure)| !figure.bar.is_met(figure.value))
+        self.figures().any(|figure| !figure.bar.is_met(figure.value))
     }
 
     pub fn print_summary(&self) {
         let (mut bars, mut missed) = (0, 0);
-        for (_, figure) in self.figures().filter(|(_, figure)| !matches!(figure.bar, Bar::None)) {
+        for figure in self.figures() {
             bars += 1;
             missed += usize::from(!figure.bar.is_met(figure.value));
         }
@@ -109,17 +105,13 @@ impl Report {
         Ok(())
     }
 
-    fn figures(&self) -> impl Iterator<Item = (&Row, &Figure)> {
-        self.rows.iter().flat_map(|row| row.figures.iter().map(move |figure| (row, figure)))
+    fn figures(&self) -> impl Iterator<Item = &Figure> {
+        self.rows.iter().flat_map(|row| &row.figures)
     }
 }
 
 fn verdict(figure: &Figure) -> &'static str {
-    match figure.bar {
-        Bar::None => "",
-        bar if bar.is_met(figure.value) => "pass",
-        _ => "MISSED",
-    }
+    if figure.bar.is_met(figure.value) { "pass" } else { "MISSED" }
 }
 
 fn of_row(row: &Row) -> Value {

@@ -11,6 +11,8 @@ pub struct Batch {
     frames: Vec<u8>,
     /// Where each frame starts in `frames`.
     starts: Vec<u32>,
+    /// The greatest timestamp.
+    newest_ms: i64,
 }
 
 /// Some consecutive records of a [`Batch`]: what one call of a processor gets.
@@ -33,13 +35,14 @@ impl BatchBuilder {
         let (mut frames, mut starts) = spare.map(|b| (b.frames, b.starts)).unwrap_or_default();
         frames.clear();
         starts.clear();
-        Self { batch: Batch { input, partition, frames, starts } }
+        Self { batch: Batch { input, partition, frames, starts, newest_ms: i64::MIN } }
     }
 
     /// Adds a record; its offset must be greater than the one before.
     #[inline]
     pub fn push(&mut self, record: &Record<'_>) {
         self.batch.starts.push(self.batch.frames.len() as u32);
+        self.batch.newest_ms = self.batch.newest_ms.max(record.timestamp_ms);
         frame::write_input(&mut self.batch.frames, record);
     }
 
@@ -132,6 +135,14 @@ impl<'a> BatchRef<'a> {
         (0..this.len()).map(move |i| this.record(i))
     }
 
+    /// The greatest timestamp of these records. There is at least one.
+    pub fn newest_ms(&self) -> i64 {
+        if self.len() == self.batch.len() {
+            return self.batch.newest_ms;
+        }
+        self.records().map(|record| record.timestamp_ms).fold(i64::MIN, i64::max)
+    }
+
     /// The records as one list of input frames.
     pub fn frames(&self) -> &'a [u8] {
         let start = |i: usize| self.batch.starts.get(i).map_or(self.batch.frames.len(), |s| *s as usize);
@@ -169,5 +180,6 @@ mod tests {
         assert_eq!(batch.part(1, 3).record(0), cases[1]);
         assert_eq!(batch.part(1, 2).frames().len(), INPUT_HEADER_LEN + 1 + headers.len());
         assert_eq!(batch.record(1).headers.iter().count(), 2);
+        assert_eq!((batch.whole().newest_ms(), batch.part(0, 2).newest_ms(), batch.part(0, 1).newest_ms()), (6, 5, -1));
     }
 }
