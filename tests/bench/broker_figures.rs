@@ -41,7 +41,8 @@ pub fn measure(embedded: &Place, kafka: &Place) -> anyhow::Result<Vec<Row>> {
             rounds.push(pair);
         }
     }
-    let rate = |name: &str, of: fn(&Round) -> f64| row(name, &rounds, of, |value| format!("{:.0} k/s", value / 1e3), true);
+    let rate =
+        |name: &str, of: fn(&Round) -> f64| row(name, &rounds, of, |value| format!("{:.0} k/s", value / 1e3), true);
     let time = |name: &str, of: fn(&Round) -> f64| row(name, &rounds, of, |value| format!("{value:.2} ms"), false);
     Ok(vec![
         rate("produce", |r| r.produced_per_s),
@@ -51,13 +52,7 @@ pub fn measure(embedded: &Place, kafka: &Place) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-fn row(
-    name: &str,
-    rounds: &[[Round; 2]],
-    of: fn(&Round) -> f64,
-    text: fn(f64) -> String,
-    is_rate: bool,
-) -> Row {
+fn row(name: &str, rounds: &[[Round; 2]], of: fn(&Round) -> f64, text: fn(f64) -> String, is_rate: bool) -> Row {
     let (embedded, kafka) = (median(rounds.iter().map(|r| of(&r[0]))), median(rounds.iter().map(|r| of(&r[1]))));
     // Above 1 the embedded broker is faster.
     let ratio = if is_rate { embedded / kafka } else { kafka / embedded };

@@ -52,7 +52,11 @@ impl Bar {
 
 impl Report {
     pub fn new(records: u64) -> Self {
-        println!("{records} payments of {} bytes; medians of {} pairs", crate::workload::VALUE_BYTES, crate::pairs::PAIRS);
+        println!(
+            "{records} payments of {} bytes; medians of {} pairs",
+            crate::workload::VALUE_BYTES,
+            crate::pairs::PAIRS
+        );
         Self { records, rows: Vec::new(), not_run: Vec::new() }
     }
 

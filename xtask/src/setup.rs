@@ -38,7 +38,8 @@ pub fn kafka() -> anyhow::Result<Done> {
 
 /// The same where Java and Maven are there; the bench does without.
 pub fn kafka_if_java() -> anyhow::Result<Done> {
-    let missing = [("java", "-version"), ("mvn", "-v")].into_iter().find(|(tool, word)| answer(tool, &[word]).is_none());
+    let missing =
+        [("java", "-version"), ("mvn", "-v")].into_iter().find(|(tool, word)| answer(tool, &[word]).is_none());
     match missing {
         Some((tool, _)) => Ok(Done::NotRun(format!("there is no `{tool}`: install Java 17 and Maven"))),
         None => kafka(),

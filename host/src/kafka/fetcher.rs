@@ -369,7 +369,8 @@ mod tests {
         for (key, value, headers) in SENT {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(0);
             (record.key, record.payload) = (key, value);
-            let add = |all: OwnedHeaders, (key, value): &(&str, Option<&[u8]>)| all.insert(Header { key, value: *value });
+            let add =
+                |all: OwnedHeaders, (key, value): &(&str, Option<&[u8]>)| all.insert(Header { key, value: *value });
             record.headers = (!headers.is_empty()).then(|| headers.iter().fold(OwnedHeaders::new(), add));
             assert!(producer.send(record).is_ok(), "an empty queue takes a record");
         }

@@ -65,15 +65,8 @@ impl Producer {
             handle.partition_count(topic, millis(timeout))?;
         }
         let (outstanding, round) = (0, 0);
-        let producer = Self {
-            topics: HashMap::new(),
-            events,
-            handle,
-            outstanding,
-            failed: None,
-            delivered: Vec::new(),
-            round,
-        };
+        let producer =
+            Self { topics: HashMap::new(), events, handle, outstanding, failed: None, delivered: Vec::new(), round };
         // SAFETY: the handle is valid.
         let error = unsafe { sys::rd_kafka_init_transactions(producer.handle.raw(), millis(timeout)) };
         ClientError::check(error, "init_transactions")?;
