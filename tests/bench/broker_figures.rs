@@ -58,7 +58,7 @@ fn row(name: &str, rounds: &[[Round; 2]], of: fn(&Round) -> f64, text: fn(f64) -
     let ratio = if is_rate { embedded / kafka } else { kafka / embedded };
     let text = format!("embedded {}, Kafka {}: {ratio:.2}", text(embedded), text(kafka));
     let runs: Vec<[f64; 2]> = rounds.iter().map(|r| [of(&r[0]), of(&r[1])]).collect();
-    let figures = vec![Figure { text, value: ratio, bar: Bar::Least(1.0) }];
+    let figures = vec![Figure { text, value: ratio, bar: Some(Bar::Least(1.0)) }];
     Row { name: name.to_owned(), figures, runs: serde_json::json!(runs) }
 }
 

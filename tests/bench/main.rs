@@ -84,5 +84,6 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
         [embedded, kafka] if is_wanted("brokers") => report.add_all(broker_figures::measure(embedded, kafka)?),
         _ => report.not_run("broker against broker", "it takes both, and `--only brokers` or no `--only`"),
     }
+    // The restart after kill -9 with a million keys adds its rows here (`restart.rs`): `Row`s whose figures have no bar.
     Ok(report)
 }

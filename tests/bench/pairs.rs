@@ -35,16 +35,18 @@ fn row(place: &Place, work: &Work, runs: &[[Value; 2]]) -> Row {
     let mut figures = vec![Figure {
         text: format!("native {native:.0} ns, component {component:.0} ns: {ratio:.2}"),
         value: ratio,
-        bar: Bar::Least(work.ratio_least),
+        bar: Some(Bar::Least(work.ratio_least)),
     }];
     if let Some(most) = work.difference_ns_most {
         let text = format!("{difference:.0} ns a record more");
-        figures.push(Figure { text, value: difference, bar: Bar::Most(most) });
+        figures.push(Figure { text, value: difference, bar: Some(Bar::Most(most)) });
     }
     if let Some(most) = work.component_ns_most {
         let text = format!("{component:.0} ns a record, Kafka Streams / {:.1}", KAFKA_STREAMS_NS / component);
-        figures.push(Figure { text, value: component, bar: Bar::Most(most) });
+        figures.push(Figure { text, value: component, bar: Some(Bar::Most(most)) });
     }
+    let rate = median(runs.iter().skip(1).map(|[_, c]| c["records_per_second"].as_f64().unwrap_or_default()));
+    figures.push(Figure { text: format!("{:.0} thousand records a second", rate / 1e3), value: rate, bar: None });
     Row { name: format!("{} on {}", work.name, place.kind()), figures, runs: serde_json::json!(runs) }
 }
 

@@ -18,7 +18,26 @@ pub enum Bar {
 pub struct Figure {
     pub text: String,
     pub value: f64,
-    pub bar: Bar,
+    /// `None`: of interest only.
+    pub bar: Option<Bar>,
+}
+
+impl Figure {
+    fn is_missed(&self) -> bool {
+        self.bar.is_some_and(|bar| !bar.is_met(self.value))
+    }
+
+    fn bar_text(&self) -> String {
+        self.bar.map(Bar::text).unwrap_or_default()
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.bar {
+            None => "",
+            Some(_) if self.is_missed() => "MISSED",
+            Some(_) => "pass",
+        }
+    }
 }
 
 /// A row: figures that belong together, and all runs behind them.
@@ -68,7 +87,7 @@ impl Report {
     pub fn add(&mut self, row: Row) {
         for (index, figure) in row.figures.iter().enumerate() {
             let name = if index == 0 { row.name.as_str() } else { "" };
-            println!("  {name:<32} {:<46} {:>10}  {}", figure.text, figure.bar.text(), verdict(figure));
+            println!("  {name:<32} {:<46} {:>10}  {}", figure.text, figure.bar_text(), figure.verdict());
         }
         self.rows.push(row);
     }
@@ -84,15 +103,12 @@ impl Report {
     }
 
     pub fn has_missed(&self) -> bool {
-        self.figures().any(|figure| !figure.bar.is_met(figure.value))
+        self.figures().any(Figure::is_missed)
     }
 
     pub fn print_summary(&self) {
-        let (mut bars, mut missed) = (0, 0);
-        for figure in self.figures() {
-            bars += 1;
-            missed += usize::from(!figure.bar.is_met(figure.value));
-        }
+        let bars = self.figures().filter(|figure| figure.bar.is_some()).count();
+        let missed = self.figures().filter(|figure| figure.is_missed()).count();
         println!("\n{bars} bars, {missed} missed, {} not run", self.not_run.len());
     }
 
@@ -114,15 +130,8 @@ impl Report {
     }
 }
 
-fn verdict(figure: &Figure) -> &'static str {
-    if figure.bar.is_met(figure.value) { "pass" } else { "MISSED" }
-}
-
 fn of_row(row: &Row) -> Value {
-    let figure = |figure: &Figure| {
-        let is_met = figure.bar.is_met(figure.value);
-        json!({ "text": figure.text, "value": figure.value, "bar": figure.bar.text(), "is_met": is_met })
-    };
+    let figure = |figure: &Figure| json!({ "text": figure.text, "value": figure.value, "bar": figure.bar_text(), "is_missed": figure.is_missed() });
     json!({ "name": row.name, "figures": row.figures.iter().map(figure).collect::<Vec<_>>(), "runs": row.runs })
 }
 
