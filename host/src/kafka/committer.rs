@@ -220,17 +220,24 @@ fn write_task(
     for (store, changes) in task.changes.iter().enumerate().filter(|(_, c)| !c.entries.is_empty()) {
         producer.write_changes(&plan.changelogs[store], task.partition.0, first_tag + store, changes, deadline)?;
     }
+    let mut topics = vec![None; plan.outputs.len()];
     for output in task.outputs.iter() {
+        let index = usize::from(output.output);
+        let topic = match topics[index] {
+            Some(topic) => topic,
+            None => *topics[index].insert(producer.topic(&plan.outputs[index])?),
+        };
         let record = Outgoing {
             key: output.key,
             value: output.value,
             timestamp_ms: output.timestamp_ms,
             headers: output.headers,
         };
-        producer.write(&plan.outputs[usize::from(output.output)], &record, deadline)?;
+        producer.write(topic, &record, deadline)?;
     }
     for letter in &task.dead_letters {
         let Some(topic) = &plan.dead_letters else { continue };
+        let topic = producer.topic(topic)?;
         let record = Outgoing {
             key: letter.key.as_deref(),
             value: letter.value.as_deref(),
