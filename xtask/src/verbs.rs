@@ -24,7 +24,7 @@ const TEST: &[Part] = &[
     Part::cargo("build", BUILD),
     Part::cargo("all tests", "test --release --workspace --no-fail-fast"),
     Part::built("simulation", "simulation --seeds 500"),
-    Part::built("the exchange", "exchange run --records 20000"),
+    Part::built("the exchange", "exchange run --records 30000 --rate 8000 --swaps"),
     Part::built("chaos", "chaos --rounds 5"),
 ];
 

@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     if let Some(code) = wasmill::wasm::compile::child_main(std::env::args_os()) {
         return code;
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Verb::Run(line) = Line::parse().verb;
     match run_once(line) {

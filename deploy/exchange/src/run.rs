@@ -17,7 +17,7 @@ use crate::drive::{DriveSettings, drive};
 use crate::model::Report;
 use crate::record::{Message, Record};
 use crate::topics;
-use crate::versions::Script;
+use crate::versions::{PROCESSOR, Script};
 
 /// What is run, and where.
 #[derive(Clone, Debug)]
@@ -75,8 +75,27 @@ fn with_swaps(hosted: &mut Hosted, settings: &RunSettings) -> anyhow::Result<Rep
         let played = operator.join().map_err(|_| anyhow::anyhow!("the operator's script panicked"))?;
         let report = report?;
         played?;
+        println!("\n{}", cutovers(&hosted.tail, PROCESSOR)?);
         Ok(report)
     })
+}
+
+/// Which version made which requests' results, a line for each partition.
+fn cutovers(tail: &Tail, processor: &str) -> anyhow::Result<String> {
+    let mut lines = BTreeMap::<i64, BTreeMap<(i64, i64), i64>>::new();
+    for record in tail.read_all("__wasmill_exchange_cutovers")? {
+        let cutover: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default())?;
+        let number = |name: &str| cutover[name].as_i64().unwrap_or_default();
+        if cutover["processor"] == processor && cutover["topic"] == topics::TRANSACTION_REQUEST {
+            let place = (number("offset"), number("sequence"));
+            lines.entry(number("partition")).or_default().insert(place, number("version"));
+        }
+    }
+    let line = |(partition, owners): (&i64, &BTreeMap<(i64, i64), i64>)| {
+        let owners: Vec<String> = owners.iter().map(|((from, _), v)| format!("version {v} from {from}")).collect();
+        format!("{}/{partition}: {}", topics::TRANSACTION_REQUEST, owners.join(", "))
+    };
+    Ok(lines.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 /// Where `make demo` builds components, from the manifest's folder.

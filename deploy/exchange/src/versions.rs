@@ -12,7 +12,8 @@ use wasmill::run::{Deploy, Host, Observer, Operator, Overview, Published};
 
 use crate::model::FEE_BASIS_POINTS;
 
-const PROCESSOR: &str = "transaction";
+/// The processor whose versions change.
+pub const PROCESSOR: &str = "transaction";
 
 /// A component of the tests that traps on every record: what a broken build does.
 const BROKEN: &str = "guest_misbehave.wasm";
@@ -48,7 +49,8 @@ impl Script {
         notes: Sender<String>,
     ) -> anyhow::Result<Self> {
         let path = components.join(BROKEN);
-        let broken = std::fs::read(&path).with_context(|| format!("{} is missing: `make demo` builds it", path.display()))?;
+        let broken =
+            std::fs::read(&path).with_context(|| format!("{} is missing: `make demo` builds it", path.display()))?;
         let (operator, overview, observer) = (host.operator().clone(), host.overview(), host.observer());
         Ok(Self { operator, overview, observer, broken, sent, records, notes })
     }
@@ -86,13 +88,15 @@ impl Script {
         let (number, _) = self.operator.deploy(PROCESSOR, deploy)?;
         let is_back = |o: &Overview| {
             let deployment = o.catalog.deployment(PROCESSOR);
-            deployment.is_some_and(|d| d.activation_of(number).is_some() && d.active.is_some_and(|a| a.number != number))
+            deployment
+                .is_some_and(|d| d.activation_of(number).is_some() && d.active.is_some_and(|a| a.number != number))
         };
         let overview = self.overview.wait(PATIENCE, is_back).context("the broken version was not taken back")?;
         let deployment = overview.catalog.deployment(PROCESSOR).context("deployed")?;
         let event = deployment.events.last().map(|e| e.text.clone()).unwrap_or_default();
         self.adopted(deployment.active.map_or(0, |a| a.revision))?;
-        self.note(format!("{} ms after it was asked for: {}", ms(begun), event.lines().next().unwrap_or_default()));
+        let reason = event.split(" wasm trap").next().unwrap_or_default().trim_end_matches(':');
+        self.note(format!("{} ms after version {number} (a broken build) was asked for: {reason}", ms(begun)));
         Ok(())
     }
 

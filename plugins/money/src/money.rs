@@ -104,7 +104,11 @@ mod tests {
         let share = |text, part| Money::parse(text, Currency::Usd).ok().and_then(|m| m.share(part, 10_000));
         let cases = [("100.00", 25, "0.25"), ("0.02", 2_500, "0.00"), ("0.06", 2_500, "0.02"), ("0.00", 25, "0.00")];
         for (amount, part, expected) in cases {
-            assert_eq!(share(amount, part).map(|m| m.text().as_str().to_owned()).as_deref(), Some(expected), "{amount}");
+            assert_eq!(
+                share(amount, part).map(|m| m.text().as_str().to_owned()).as_deref(),
+                Some(expected),
+                "{amount}"
+            );
         }
         assert_eq!(share("-1.00", 25), None);
     }

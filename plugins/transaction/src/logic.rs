@@ -151,8 +151,9 @@ fn done(
                 let credit = traded.credit.and_then(|credit| fee.map_or(Some(credit), |fee| credit.checked_sub(fee)));
                 match credit.filter(|credit| credit.is_positive()) {
                     None => Err(Reason::InvalidAmount),
-                    Some(credit) => booked(account, Some(debit), Some(credit), Some(traded.rate))
-                        .map(|done| Done { fee, ..done }),
+                    Some(credit) => {
+                        booked(account, Some(debit), Some(credit), Some(traded.rate)).map(|done| Done { fee, ..done })
+                    }
                 }
             }
         },
@@ -179,7 +180,11 @@ fn booked(
 
 fn succeeded(mut transaction: Transaction<'_>, done: Done) -> Answer {
     transaction.credit_amount = done.credit.map(|credit| AmountText::Canonical(credit.text()));
-    let value = serde_json::to_vec(&Success { transaction: &transaction, rate: done.rate.as_ref(), fee: done.fee.map(|fee| fee.text()) });
+    let value = serde_json::to_vec(&Success {
+        transaction: &transaction,
+        rate: done.rate.as_ref(),
+        fee: done.fee.map(|fee| fee.text()),
+    });
     let value = value.expect("plain data is written without fault");
     Answer { account: Some(done.account.write(transaction.account)), ..Answer::new(Outcome::Success, value) }
 }
