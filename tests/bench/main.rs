@@ -13,6 +13,7 @@ mod native;
 mod pairs;
 mod report;
 mod restart;
+mod swaps;
 mod workload;
 
 use std::process::ExitCode;
@@ -37,6 +38,10 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    // The host of the swaps compiles components in a child process of its own program, which here is the bench.
+    if let Some(code) = wasmill::wasm::compile::child_main(std::env::args_os()) {
+        return Ok(code);
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == "engine") {
         return engine::run(&engine::Order::of_words(&words[1..])?).map(|()| ExitCode::SUCCESS);
@@ -86,6 +91,9 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
             report.add_all("embedded broker against Apache Kafka", broker_figures::measure(embedded, kafka)?)
         }
         _ => report.not_run("broker against broker", "it takes both, and `--only brokers` or no `--only`"),
+    }
+    if let Some(embedded) = places.first().filter(|_| is_wanted("swaps")) {
+        report.add_all("versions change under full load, embedded broker", swaps::measure(embedded)?);
     }
     if is_wanted("restart") {
         for place in &places {

@@ -53,7 +53,8 @@ impl Display {
         self.drawn = 0;
     }
 
-    fn tell(&mut self) {
+    /// Tells what has come from elsewhere.
+    pub fn tell(&mut self) {
         let seconds = self.begun.elapsed().as_secs_f64();
         for note in self.notes.iter().flat_map(Receiver::try_iter) {
             // In place of the block, which is drawn anew below it.

@@ -67,12 +67,14 @@ fn with_swaps(hosted: &mut Hosted, settings: &RunSettings) -> anyhow::Result<Rep
     let script = Script::new(&hosted.host, &components, hosted.sent.clone(), settings.drive.records, notes)?;
     std::thread::scope(|scope| {
         let operator = scope.spawn(move || script.play());
-        let report = drive(hosted, &settings.drive, &mut Display::with_notes(told));
+        let mut display = Display::with_notes(told);
+        let report = drive(hosted, &settings.drive, &mut display);
         if report.is_err() {
             // The operator waits for records that will never be sent.
             hosted.sent.store(u64::MAX / 100, Ordering::Relaxed);
         }
         let played = operator.join().map_err(|_| anyhow::anyhow!("the operator's script panicked"))?;
+        display.tell();
         let report = report?;
         played?;
         println!("\n{}", cutovers(&hosted.tail, PROCESSOR)?);
