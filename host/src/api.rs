@@ -15,8 +15,8 @@ pub use order::{Answer, Order, Refused};
 pub use problem::Problem;
 pub use server::{ApiError, ApiSettings, Server};
 pub use view::{
-    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView, StoredView, TaskView,
-    VersionView, WorkerView,
+    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView,
+    StoredView, TaskView, VersionView, WorkerView,
 };
 
 use std::sync::Arc;
@@ -64,8 +64,9 @@ fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
         .with_state(api)
         .split_for_parts();
     let text = document.to_json().unwrap_or_default();
-    let router = router.route("/v1/openapi.json", axum::routing::get(move || async move {
-        ([("content-type", "application/json")], text.clone())
-    }));
+    let router = router.route(
+        "/v1/openapi.json",
+        axum::routing::get(move || async move { ([("content-type", "application/json")], text.clone()) }),
+    );
     (router, document)
 }

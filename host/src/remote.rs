@@ -149,7 +149,9 @@ pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteE
     let remote = Remote::new(address);
     let answer = match command {
         RemoteCommand::Deploy { .. } => remote.deploy(command)?,
-        RemoteCommand::Versions { processor, .. } => remote.get(&format!("/v1/processors/{}/versions", part(processor)))?,
+        RemoteCommand::Versions { processor, .. } => {
+            remote.get(&format!("/v1/processors/{}/versions", part(processor)))?
+        }
         RemoteCommand::Rollback { processor, to, why, if_match, .. } => {
             let body = serde_json::json!({ "version": to, "why": why });
             remote.post(&format!("/v1/processors/{}/rollback", part(processor)), &body.to_string(), *if_match)?
@@ -157,7 +159,9 @@ pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteE
         RemoteCommand::Status { .. } => remote.get("/v1")?,
         RemoteCommand::Pause { processor, .. } => remote.put(&format!("/v1/processors/{}/pause", part(processor)))?,
         RemoteCommand::Resume { processor, .. } => remote.put(&format!("/v1/processors/{}/resume", part(processor)))?,
-        RemoteCommand::Cutovers { processor, .. } => remote.get(&format!("/v1/processors/{}/cutovers", part(processor)))?,
+        RemoteCommand::Cutovers { processor, .. } => {
+            remote.get(&format!("/v1/processors/{}/cutovers", part(processor)))?
+        }
         RemoteCommand::State { processor, store, key, .. } => {
             let (processor, store, key) = (part(processor), part(store), part(key));
             remote.get(&format!("/v1/processors/{processor}/stores/{store}/{key}"))?
@@ -228,11 +232,9 @@ impl Remote {
         }
     }
 
-    fn answer(
-        &self,
-        answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Value, RemoteError> {
-        let unreachable = |error: ureq::Error| RemoteError::Unreachable { address: self.base.clone(), why: error.to_string() };
+    fn answer(&self, answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, RemoteError> {
+        let unreachable =
+            |error: ureq::Error| RemoteError::Unreachable { address: self.base.clone(), why: error.to_string() };
         let mut response = answered.map_err(unreachable)?;
         let status = response.status();
         let text = response.body_mut().read_to_string().map_err(unreachable)?;

@@ -72,8 +72,16 @@ pub const ALL: &[(&str, Mutant, &str)] = &[
     ("write-the-cutover-once", Mutant::CutoverOnce, "does not write a cutover again that an abort has dropped"),
     ("skip-the-probation", Mutant::SkipProbation, "adopts a new version without keeping the one before as a judge"),
     ("return-below", Mutant::ReturnBelow, "rolls back to the revision before instead of making a new one"),
-    ("keep-what-the-judge-did", Mutant::KeepJudgedCall, "keeps what the version before did only to show whose fault it is"),
-    ("adopt-a-used-instance", Mutant::AdoptUsedInstance, "hands over an instance with a memory from before it took over"),
+    (
+        "keep-what-the-judge-did",
+        Mutant::KeepJudgedCall,
+        "keeps what the version before did only to show whose fault it is",
+    ),
+    (
+        "adopt-a-used-instance",
+        Mutant::AdoptUsedInstance,
+        "hands over an instance with a memory from before it took over",
+    ),
 ];
 
 impl Mutant {

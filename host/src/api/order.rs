@@ -20,13 +20,30 @@ pub enum Order {
         is_awaited: bool,
     },
     /// Another kept version becomes active; the one before it if there is no number.
-    RollBack { processor: String, to: Option<u64>, why: String, base: Option<u64> },
-    Pause { processor: String, base: Option<u64> },
-    Resume { processor: String, base: Option<u64> },
+    RollBack {
+        processor: String,
+        to: Option<u64>,
+        why: String,
+        base: Option<u64>,
+    },
+    Pause {
+        processor: String,
+        base: Option<u64>,
+    },
+    Resume {
+        processor: String,
+        base: Option<u64>,
+    },
     /// The committed value of a key.
-    Stored { processor: String, store: String, key: Vec<u8> },
+    Stored {
+        processor: String,
+        store: String,
+        key: Vec<u8>,
+    },
     /// Where revisions took over, newest last.
-    Cutovers { processor: String },
+    Cutovers {
+        processor: String,
+    },
 }
 
 /// What came of an order.

@@ -154,7 +154,9 @@ pub(super) fn base_of(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         return Ok(None);
     }
     let number = text.trim_matches('"').parse();
-    number.map(Some).map_err(|_| Problem::bad_request(format!("If-Match must be a revision such as \"7\", not `{text}`")))
+    number
+        .map(Some)
+        .map_err(|_| Problem::bad_request(format!("If-Match must be a revision such as \"7\", not `{text}`")))
 }
 
 fn tag_of(revision: u64) -> HeaderValue {
@@ -162,7 +164,8 @@ fn tag_of(revision: u64) -> HeaderValue {
 }
 
 fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body is not as it should be: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request(format!("the body is not as it should be: {error}")))
 }
 
 fn refused_body(rejection: &BytesRejection) -> Problem {

@@ -10,8 +10,8 @@ use super::operator::{Deploy, Operator};
 use super::published::Published;
 use super::query::QueryError;
 use crate::api::{
-    Answer, Api, ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, Order, ProcessorView,
-    Refused, StoredView, TaskView, VersionView, WorkerView,
+    Answer, Api, ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, Order,
+    ProcessorView, Refused, StoredView, TaskView, VersionView, WorkerView,
 };
 use crate::deployment::{Deployment, HostRecord, Running, Version};
 use crate::kafka::Tail;
@@ -152,9 +152,10 @@ impl From<Refusal> for Refused {
 }
 
 fn host(name: &str, record: &HostRecord) -> HostView {
-    let prepared = record.prepared.iter().map(|(processor, p)| {
-        (processor.clone(), CandidateView { revision: p.revision, refusal: p.refusal.clone() })
-    });
+    let prepared = record
+        .prepared
+        .iter()
+        .map(|(processor, p)| (processor.clone(), CandidateView { revision: p.revision, refusal: p.refusal.clone() }));
     HostView {
         name: name.to_owned(),
         wasmill: record.wasmill.clone(),

@@ -122,7 +122,9 @@ impl<C: Client> Worker<C> {
         let before = self.previous.take();
         let (kept, retired) = match before {
             _ if !has_probation => (None, vec![Some(old), before.map(|p| p.active)]),
-            Some(before) if before.is_on_probation || self.condemned.is_some() => (Some(before.active), vec![Some(old)]),
+            Some(before) if before.is_on_probation || self.condemned.is_some() => {
+                (Some(before.active), vec![Some(old)])
+            }
             before => (Some(old), vec![before.map(|p| p.active)]),
         };
         retired.into_iter().flatten().for_each(|version| self.retire(Box::new(version)));
@@ -169,7 +171,12 @@ impl<C: Client> Worker<C> {
     ///
     /// # Errors
     /// The host failed, which says nothing about either version.
-    pub(super) fn passes_before(&mut self, partition: Partition, verdict: &Verdict, is_tick: bool) -> Result<bool, String> {
+    pub(super) fn passes_before(
+        &mut self,
+        partition: Partition,
+        verdict: &Verdict,
+        is_tick: bool,
+    ) -> Result<bool, String> {
         // What has killed the host is not tried once more only to learn whose fault it is.
         if verdict.fault.kind == FaultKind::HostCrash {
             return Ok(false);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use wasmill::worker::{Command, WorkerStatus};
+use wasmill::worker::WorkerStatus;
 
 use super::World;
 use super::host::Host;

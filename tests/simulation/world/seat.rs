@@ -61,12 +61,7 @@ impl Host {
         (ActiveVersion { name, version: Box::new(version) }, instance)
     }
 
-    pub(super) fn seat(
-        &self,
-        setup: Setup,
-        client: SimClient,
-        threads: Threads,
-    ) -> Seat {
+    pub(super) fn seat(&self, setup: Setup, client: SimClient, threads: Threads) -> Seat {
         let leaks = Leaks::default();
         let (active, _) = self.prepare(self.first, &leaks);
         let worker = Worker::new(setup, client, std::sync::Arc::new(self.clock.clone()), active);
