@@ -75,7 +75,7 @@ impl Faults {
             clock_jump: some(10),
             compaction: some(30),
             deploy: some(15),
-            roll_out: some(60),
+            roll_out: some(30),
             rest: some(5),
         }
     }

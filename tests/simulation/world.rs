@@ -59,6 +59,8 @@ pub struct Stats {
     pub deployments: u64,
     /// Adoptions that were ordered of a worker.
     pub orders: u64,
+    /// Times that a task had to wait for its revision.
+    pub waits: u64,
     pub condemned: u64,
     pub returns: u64,
     pub damages: u64,
@@ -75,6 +77,9 @@ pub struct Report {
     pub violation: Option<Violation>,
     pub trace: Vec<String>,
 }
+
+/// How long a host prepares a version, at most: a cached one, a small one, one in an interpreted language.
+const PREPARE_MS: &[u64] = &[1, 50, 1000, 12_000];
 
 /// Virtual time in which everything must be processed once faults have ended.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
@@ -99,7 +104,7 @@ impl World {
             trace.clone(),
         );
         let time = Time::default();
-        let hosts = (0..scenario.hosts).map(|i| Host::new(i, &scenario, &time)).collect();
+        let hosts = (0..scenario.hosts).map(|i| Host::new(i, &scenario, &time, *random.pick(PREPARE_MS))).collect();
         Self {
             oracle: Oracle::new(scenario.partitions, scenario.inputs, scenario.tick_interval),
             inputs: Inputs::new(&scenario, random.fork()),

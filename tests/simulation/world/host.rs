@@ -35,6 +35,8 @@ pub struct Host {
     /// The newest revision that is ready here, and those that are being prepared, with the time that takes.
     pub prepared: Deployed,
     pub preparing: Vec<(Duration, Deployed)>,
+    /// Some hosts are slow: what others have adopted long ago waits there.
+    pub prepares_within_ms: u64,
     /// What workers begin with: of a new process sometimes older than what is prepared.
     pub first: Deployed,
     is_new: bool,
@@ -63,7 +65,7 @@ type Memories = Arc<Mutex<BTreeMap<DiskKey, SharedMemory>>>;
 pub type Disks = Arc<Mutex<BTreeMap<DiskKey, SharedDisk>>>;
 
 impl Host {
-    pub fn new(index: usize, scenario: &Scenario, time: &Time) -> Self {
+    pub fn new(index: usize, scenario: &Scenario, time: &Time, prepares_within_ms: u64) -> Self {
         Self {
             name: format!("h{index}"),
             clock: time.clock(),
@@ -71,6 +73,7 @@ impl Host {
             tables: Tables::default(),
             prepared: Deployed::FIRST,
             preparing: Vec::new(),
+            prepares_within_ms,
             first: Deployed::FIRST,
             is_new: true,
             disks: Disks::default(),

@@ -77,7 +77,7 @@ impl World {
         self.note(|| format!("world: {deployed:?} is deployed"));
         let now = self.time.now();
         for host in &mut self.hosts {
-            let most_ms = *self.random.pick(&[1, 20, 300, 4000]);
+            let most_ms = host.prepares_within_ms;
             host.preparing.push((now + Duration::from_millis(self.random.below(most_ms)), deployed));
         }
     }
@@ -127,6 +127,11 @@ impl World {
         if status.revision != before.revision {
             at_work.exchanged(before, status.revision, now)?;
             self.note(|| format!("world: worker {seat} of host {host} runs {} now", status.revision));
+        }
+        self.stats.waits += u64::from(before.waits_for.is_none() && status.waits_for.is_some());
+        let is_same = status.revision == before.revision;
+        if is_same && before.condemned.is_some() && status.counters.calls != before.counters.calls {
+            return Err(format!("worker {seat} of host {host} calls what it has condemned: {status:?}"));
         }
         let Some(at_work) = &self.hosts[host].seats[seat] else { return Ok(()) };
         let running = at_work.running;
