@@ -383,6 +383,14 @@ impl Task {
     pub fn attempt(&mut self, processor: &mut dyn Processor, now_ms: i64) -> Result<(), ProcessError> {
         let segment = self.isolation.front();
         let batch = self.inbox.head(segment.input).part(segment.from, segment.from + 1);
+        let opened;
+        let batch = match addressed::open(batch, &self.setup.group) {
+            Addressed::Us(record) => {
+                opened = record;
+                opened.whole()
+            }
+            Addressed::All | Addressed::Another => batch,
+        };
         self.scope.now_ms = now_ms;
         let mark = self.scope.outputs.mark();
         let tried = processor.process(batch, &mut self.scope);
@@ -391,11 +399,13 @@ impl Task {
         tried
     }
 
-    /// Failures of another version count no longer.
+    /// Failures of another version count no longer, and are not waited for.
     pub fn forget_suspicions(&mut self) {
         self.isolation.forget_suspicion();
         self.ticks.forget_failures();
+        self.condemned.forget_sizes();
         self.retries = 0;
+        self.wake(Duration::MAX);
     }
 
     /// Gives the task up until the group assigns it anew.

@@ -87,6 +87,8 @@ struct Flight {
     member: Member,
     /// The version that made it.
     revision: u64,
+    /// Whether that version made anything in it: start offsets are nobody's.
+    has_effects: bool,
     /// Input records in it.
     records: u64,
     /// The only input record in it, where there is only one: if that set is too large, the record is at fault.

@@ -60,6 +60,10 @@ struct Side {
     given: BTreeSet<i32>,
     /// The member id that the worker was last told of.
     noticed: String,
+    /// The version that must have failed too before a record of this worker is a dead letter.
+    judge: Option<u64>,
+    /// Cutovers that were sent, of the fault planted there: partition and revision.
+    cut_over: BTreeSet<(i32, u64)>,
     /// No network: nothing is sent, nothing comes.
     is_cut_off: bool,
 }
@@ -73,6 +77,8 @@ impl SimClient {
             locating: Locating::default(),
             given: BTreeSet::new(),
             noticed: String::new(),
+            judge: None,
+            cut_over: BTreeSet::new(),
             is_cut_off: false,
             connection,
             random,
@@ -97,6 +103,10 @@ impl Threads {
 
     pub fn cut_off(&self, is_cut_off: bool) {
         self.0.borrow_mut().is_cut_off = is_cut_off;
+    }
+
+    pub fn judged_by(&self, judge: Option<u64>) {
+        self.0.borrow_mut().judge = judge;
     }
 
     pub fn is_committing(&self) -> bool {
@@ -132,8 +142,9 @@ impl Client for SimClient {
         Ok(snapshot)
     }
 
-    fn start_commit(&mut self, commit: Commit) {
+    fn start_commit(&mut self, mut commit: Commit) {
         let side = &mut *self.0.borrow_mut();
+        commit.tasks.iter_mut().for_each(|task| side.look_at(task));
         let Side { connection, committer, random, .. } = side;
         let cluster = connection.cluster.borrow();
         cluster.note(|| format!("{}: commit {}", connection.instance, describe(&commit)));
@@ -196,6 +207,18 @@ impl Side {
     fn note(&self, line: impl FnOnce() -> String) {
         let instance = &self.connection.instance;
         self.connection.cluster.borrow().note(|| format!("{instance}: {}", line()));
+    }
+
+    /// A record becomes a dead letter only if the judge, where there is one, has failed on it too.
+    fn look_at(&mut self, task: &mut wasmill::client::TaskCommit) {
+        if let Some(judge) = self.judge {
+            let innocent = task.dead_letters.iter().find(|letter| writes::passes(letter, judge));
+            assert!(innocent.is_none(), "version {judge} passes what became a dead letter: {innocent:?}");
+        }
+        let is_first = self.cut_over.insert((task.partition.0, task.metadata.revision));
+        if self.connection.mutant == Some(Mutant::CutoverOnce) && !is_first {
+            task.cutovers.clear();
+        }
     }
 
     fn poll(&mut self) -> Event {

@@ -9,6 +9,7 @@ use wasmill::store::{Checkpoint, IDENTITY_KEY, KEY_BYTES_MAX, Store, StoreError,
 
 use crate::clock::HostClock;
 use crate::mutants::Mutant;
+use crate::processors::called_last;
 use crate::random::Random;
 
 /// What is on the disk. Shared by the store and the world that crashes it.
@@ -78,6 +79,8 @@ pub struct DiskStore {
     /// Writes fail now and then, if the world says so.
     fails: Fails,
     clock: HostClock,
+    /// The newest revision that has written here.
+    newest: u64,
     mutant: Option<Mutant>,
 }
 
@@ -87,7 +90,7 @@ pub type Fails = Box<dyn FnMut() -> bool + Send>;
 impl DiskStore {
     pub fn new(disk: SharedDisk, fails: Fails, clock: HostClock, mutant: Option<Mutant>) -> Self {
         let (call, filling, sealed, answer) = (Layer::new(), Layer::new(), None, Vec::new());
-        Self { disk, call, filling, sealed, answer, fails, clock, mutant }
+        Self { disk, call, filling, sealed, answer, fails, clock, newest: 0, mutant }
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -165,7 +168,16 @@ impl Store for DiskStore {
 
     fn end_call(&mut self, keep: bool) {
         let call = std::mem::take(&mut self.call);
-        if keep || self.mutant == Some(Mutant::KeepFailedCall) {
+        let is_judged = called_last() < self.newest;
+        if keep {
+            self.newest = called_last();
+        }
+        let is_kept = match self.mutant {
+            Some(Mutant::KeepFailedCall) => true,
+            Some(Mutant::KeepJudgedCall) => keep || is_judged,
+            _ => keep,
+        };
+        if is_kept {
             self.filling.extend(call);
         }
     }

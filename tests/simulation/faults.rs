@@ -43,6 +43,7 @@ pub struct Faults {
     pub clock_jump: u64,
     pub compaction: u64,
     pub deploy: u64,
+    pub roll_out: u64,
     pub rest: u64,
 }
 
@@ -74,6 +75,7 @@ impl Faults {
             clock_jump: some(10),
             compaction: some(30),
             deploy: some(15),
+            roll_out: some(30),
             rest: some(5),
         }
     }

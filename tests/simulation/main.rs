@@ -15,6 +15,7 @@ mod random;
 mod runs;
 mod scenario;
 mod trace;
+mod versions;
 mod world;
 
 use std::process::ExitCode;

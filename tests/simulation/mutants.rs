@@ -29,6 +29,12 @@ pub enum Mutant {
     SkipRestore,
     RepeatUnknown,
     BelieveCommit,
+    MixVersions,
+    CutoverOnce,
+    SkipProbation,
+    ReturnBelow,
+    KeepJudgedCall,
+    AdoptUsedInstance,
 }
 
 /// Name on the command line, the fault, and what it does.
@@ -62,9 +68,36 @@ pub const ALL: &[(&str, Mutant, &str)] = &[
     ("skip-the-restore", Mutant::SkipRestore, "takes every store for restored"),
     ("repeat-the-unknown", Mutant::RepeatUnknown, "makes a commit of unknown outcome once more"),
     ("believe-in-the-commit", Mutant::BelieveCommit, "takes every commit for committed"),
+    ("mix-versions", Mutant::MixVersions, "changes versions as soon as it is ordered, in the middle of a set"),
+    ("write-the-cutover-once", Mutant::CutoverOnce, "does not write a cutover again that an abort has dropped"),
+    ("skip-the-probation", Mutant::SkipProbation, "adopts a new version without keeping the one before as a judge"),
+    ("return-below", Mutant::ReturnBelow, "rolls back to the revision before instead of making a new one"),
+    (
+        "keep-what-the-judge-did",
+        Mutant::KeepJudgedCall,
+        "keeps what the version before did only to show whose fault it is",
+    ),
+    (
+        "adopt-a-used-instance",
+        Mutant::AdoptUsedInstance,
+        "hands over an instance with a memory from before it took over",
+    ),
 ];
 
 impl Mutant {
+    /// Shows only where versions change under way.
+    pub fn is_in_swap(self) -> bool {
+        matches!(
+            self,
+            Self::MixVersions
+                | Self::CutoverOnce
+                | Self::SkipProbation
+                | Self::ReturnBelow
+                | Self::KeepJudgedCall
+                | Self::AdoptUsedInstance
+        )
+    }
+
     /// Planted in the simulation's own store.
     pub fn is_in_store(self) -> bool {
         matches!(
@@ -74,6 +107,7 @@ impl Mutant {
                 | Self::ApplyBeforeCommit
                 | Self::KeepOverlay
                 | Self::ForgetApply
+                | Self::KeepJudgedCall
         )
     }
 }

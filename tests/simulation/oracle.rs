@@ -9,6 +9,7 @@ mod state;
 pub use model::TaskModel;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use wasmill::client::Metadata;
 
@@ -20,7 +21,8 @@ pub type Violation = String;
 pub struct Oracle {
     tasks: Vec<TaskModel>,
     inputs: u16,
-    tick_interval_ms: i64,
+    /// As drawn; versions make of it what they like.
+    tick_interval: Option<Duration>,
     pub outputs: u64,
     pub dead_letters: u64,
     pub ticks: u64,
@@ -28,9 +30,9 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn new(partitions: i32, inputs: u16, tick_interval_ms: i64) -> Self {
+    pub fn new(partitions: i32, inputs: u16, tick_interval: Option<Duration>) -> Self {
         let tasks = (0..partitions).map(|p| TaskModel::new(p, inputs)).collect();
-        Self { tasks, inputs, tick_interval_ms, outputs: 0, dead_letters: 0, ticks: 0, commits: 0 }
+        Self { tasks, inputs, tick_interval, outputs: 0, dead_letters: 0, ticks: 0, commits: 0 }
     }
 
     pub fn task(&self, partition: i32) -> &TaskModel {
@@ -59,7 +61,7 @@ impl Oracle {
             self.ticks += effects.ticks.len() as u64;
             self.dead_letters += (effects.dead_letters.len() + effects.dead_ticks.len()) as u64;
             let task = &mut self.tasks[partition as usize];
-            task.commit(cluster, effects, next, metadata, self.tick_interval_ms)
+            task.commit(cluster, effects, next, metadata, self.tick_interval)
                 .map_err(|violation| format!("partition {partition} #{}: {violation}", metadata.sequence))?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Native processors for the simulation. Each writes into every output where it came from and what state it saw, so that
 //! a record lost, doubled, out of order or met by the wrong state shows. Knows nothing of the oracle that reads this.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +10,10 @@ use wasmill::record::{BatchRef, Headers, NewOutput, Record};
 
 use crate::mutants::Mutant;
 use crate::random::{mix, mix_bytes};
-use crate::world::Deployed;
+use crate::versions::{
+    BREAKS_BAD, Deployed, FAILS, FLAKY, LIES, TRAPS, fails_the_host, is_bad, is_flaky_tick, is_poison_tick, mark_of,
+    refuses_to_open,
+};
 
 /// The running state of a key, of a partition, or of its ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,40 +54,6 @@ pub fn place_of_tick(scheduled_ms: i64, missed: u64) -> u64 {
     mix(scheduled_ms as u64) ^ missed << 1 ^ 1 << 63
 }
 
-/// How a record is marked to misbehave: the first letter of its value.
-pub const FAILS: u8 = b'f';
-pub const TRAPS: u8 = b't';
-/// Names another record than the one at fault.
-pub const LIES: u8 = b'l';
-/// Fails once, then never again in this process.
-pub const FLAKY: u8 = b'y';
-/// The host fails once.
-pub const HOST_FAILS: u8 = b'h';
-
-/// Fails where the version is a bad one.
-pub const BREAKS_BAD: u8 = b'b';
-
-pub fn is_poison(value: Option<&[u8]>, version: u64) -> bool {
-    match value.and_then(|v| v.first()) {
-        Some(&(FAILS | TRAPS | LIES)) => true,
-        Some(&BREAKS_BAD) => is_bad_version(version),
-        _ => false,
-    }
-}
-
-fn is_bad_version(version: u64) -> bool {
-    version % 3 == 2
-}
-
-/// Some ticks trap, and some of them only once, where anything is poison at all.
-pub fn is_poison_tick(scheduled_ms: i64) -> bool {
-    mix(scheduled_ms as u64).is_multiple_of(8)
-}
-
-fn is_flaky_tick(scheduled_ms: i64) -> bool {
-    mix(scheduled_ms as u64) % 8 == 1
-}
-
 pub fn amount_of(value: Option<&[u8]>) -> i64 {
     value.map_or(0, |v| (mix_bytes(v) % 1000) as i64)
 }
@@ -103,31 +73,78 @@ pub struct NativeVersion {
     nature: Nature,
     deployed: Deployed,
     seen: Arc<Mutex<BTreeSet<(u16, i32, i64)>>>,
-    /// Of the fault planted in the reuse of instances.
-    kept: Cache,
+    has_opened: bool,
+    leaks: Leaks,
 }
 
 type Cache = Arc<Mutex<BTreeMap<(i32, Vec<u8>), Option<Tally>>>>;
 
+/// What all versions in one worker could reach of each other, if a fault is planted there.
+#[derive(Clone, Default)]
+pub struct Leaks {
+    /// The memory of the newest instance.
+    cache: Arc<Mutex<Cache>>,
+    /// What was ordered last.
+    ordered: Arc<Mutex<Option<Deployed>>>,
+}
+
+impl Leaks {
+    pub fn order(&self, deployed: Deployed) {
+        *self.ordered.lock().expect(ONE_THREAD) = Some(deployed);
+    }
+}
+
+const ONE_THREAD: &str = "one thread runs a simulation";
+
+thread_local! {
+    /// The revision whose code was called last.
+    static CALLED: Cell<u64> = const { Cell::new(0) };
+}
+
+pub fn called_last() -> u64 {
+    CALLED.get()
+}
+
 impl NativeVersion {
-    pub fn new(nature: Nature, deployed: Deployed) -> Self {
-        Self { nature, deployed, seen: Arc::default(), kept: Arc::default() }
+    pub fn new(nature: Nature, deployed: Deployed, leaks: Leaks) -> Self {
+        Self { nature, deployed, seen: Arc::default(), has_opened: false, leaks }
+    }
+
+    fn cache(&self, is_first: bool) -> Cache {
+        let mut newest = self.leaks.cache.lock().expect(ONE_THREAD);
+        *newest = match self.nature.mutant {
+            Some(Mutant::KeepInstance) => newest.clone(),
+            Some(Mutant::AdoptUsedInstance) if is_first => {
+                Arc::new(Mutex::new(newest.lock().expect(ONE_THREAD).clone()))
+            }
+            _ => Cache::default(),
+        };
+        newest.clone()
     }
 }
 
 impl Version for NativeVersion {
     fn instance(&mut self) -> Result<Box<dyn Processor>, ProcessError> {
-        let is_kept = self.nature.mutant == Some(Mutant::KeepInstance);
-        let cache = if is_kept { self.kept.clone() } else { Cache::default() };
-        let cache = self.nature.is_caching.then_some(cache);
+        let is_first = !std::mem::replace(&mut self.has_opened, true);
+        if refuses_to_open(self.deployed.version) && !is_first {
+            return Err(marked(FaultKind::Trap, None));
+        }
+        let cache = self.nature.is_caching.then(|| self.cache(is_first));
         let (outputs, deployed, seen) = (self.nature.outputs, self.deployed, self.seen.clone());
-        Ok(Box::new(Native { outputs, deployed, has_poison: self.nature.has_poison, seen, cache }))
+        let ordered = (self.nature.mutant == Some(Mutant::MixVersions)).then(|| self.leaks.ordered.clone());
+        Ok(Box::new(Native { outputs, deployed, ordered, has_poison: self.nature.has_poison, seen, cache }))
     }
+}
+
+fn marked(kind: FaultKind, index: Option<u32>) -> ProcessError {
+    ProcessError::Guest(GuestFault { kind, index, message: "marked".into(), backtrace: None })
 }
 
 struct Native {
     outputs: u16,
     deployed: Deployed,
+    /// Of the fault planted there: takes effect as soon as it is ordered.
+    ordered: Option<Arc<Mutex<Option<Deployed>>>>,
     has_poison: bool,
     seen: Arc<Mutex<BTreeSet<(u16, i32, i64)>>>,
     cache: Option<Cache>,
@@ -135,6 +152,7 @@ struct Native {
 
 impl Processor for Native {
     fn process(&mut self, batch: BatchRef<'_>, scope: &mut Scope) -> Result<(), ProcessError> {
+        self.enter();
         for (index, record) in batch.records().enumerate() {
             self.misbehave(batch, index, &record)?;
             self.record(batch, &record, scope)?;
@@ -143,6 +161,7 @@ impl Processor for Native {
     }
 
     fn tick(&mut self, batch: BatchRef<'_>, missed: u64, scope: &mut Scope) -> Result<(), ProcessError> {
+        self.enter();
         let record = batch.record(0);
         let partition = batch.partition().0;
         self.misbehave_in_tick(partition, record.timestamp_ms)?;
@@ -157,37 +176,44 @@ impl Processor for Native {
 }
 
 impl Native {
+    fn enter(&mut self) {
+        if let Some(ordered) = &self.ordered {
+            self.deployed = ordered.lock().expect(ONE_THREAD).unwrap_or(self.deployed);
+        }
+        CALLED.set(self.deployed.revision);
+    }
+
     fn misbehave(&mut self, batch: BatchRef<'_>, index: usize, record: &Record<'_>) -> Result<(), ProcessError> {
         let index = index as u32;
-        let mark = record.value.and_then(|v| v.first()).copied().unwrap_or_default();
-        let fault = |kind, index| {
-            let (message, backtrace) = ("marked".to_owned(), None);
-            Err(ProcessError::Guest(GuestFault { kind, index, message, backtrace }))
-        };
-        match mark {
-            FAILS => fault(FaultKind::Failure("marked".into()), Some(index)),
-            BREAKS_BAD if is_bad_version(self.deployed.version) => fault(FaultKind::Trap, None),
-            TRAPS => fault(FaultKind::Trap, None),
-            LIES => fault(FaultKind::Failure("marked".into()), Some(index / 2 + batch.len() as u32 / 2)),
-            FLAKY if self.is_first(batch.input().0, batch.partition().0, record.offset) => fault(FaultKind::Trap, None),
-            HOST_FAILS if self.is_first(batch.input().0, batch.partition().0, record.offset) => {
+        let (input, partition, offset) = (batch.input().0, batch.partition().0, record.offset);
+        let lie = index / 2 + batch.len() as u32 / 2;
+        match mark_of(record.value) {
+            FAILS => Err(marked(FaultKind::Failure("marked".into()), Some(index))),
+            BREAKS_BAD if is_bad(self.deployed.version) => Err(marked(FaultKind::Trap, None)),
+            TRAPS => Err(marked(FaultKind::Trap, None)),
+            LIES => Err(marked(FaultKind::Failure("marked".into()), Some(lie))),
+            FLAKY if self.is_first(input, partition, offset) => Err(marked(FaultKind::Trap, None)),
+            _ if self.fails_the_host(record.value) && self.is_first(input, partition, offset) => {
                 Err(ProcessError::Host("marked".into()))
             }
             _ => Ok(()),
         }
     }
 
+    fn fails_the_host(&self, value: Option<&[u8]>) -> bool {
+        self.has_poison && value.is_some_and(|value| fails_the_host(value, self.deployed.version))
+    }
+
     fn misbehave_in_tick(&mut self, partition: i32, scheduled_ms: i64) -> Result<(), ProcessError> {
         let is_flaky = is_flaky_tick(scheduled_ms) && self.is_first(u16::MAX, partition, scheduled_ms);
-        if self.has_poison && (is_flaky || is_poison_tick(scheduled_ms)) {
-            let (message, backtrace) = ("marked".to_owned(), None);
-            return Err(ProcessError::Guest(GuestFault { kind: FaultKind::Trap, index: None, message, backtrace }));
+        if self.has_poison && (is_flaky || is_poison_tick(scheduled_ms, self.deployed.version)) {
+            return Err(marked(FaultKind::Trap, None));
         }
         Ok(())
     }
 
     fn is_first(&mut self, input: u16, partition: i32, offset: i64) -> bool {
-        let mut seen = self.seen.lock().expect("one thread runs a simulation");
+        let mut seen = self.seen.lock().expect(ONE_THREAD);
         seen.insert((input, partition, offset))
     }
 
@@ -227,13 +253,13 @@ impl Native {
             format!("{}={}", positions.join(":"), row(table))
         };
         let tables: Vec<String> = scope.tables.iter().map(table).collect();
-        let Deployed { revision, version } = self.deployed;
+        let Deployed { revision, version, .. } = self.deployed;
         format!("{revision}.{version};{}", tables.join(","))
     }
 
     fn get(&mut self, partition: i32, key: &[u8], scope: &mut Scope) -> Result<Option<Tally>, ProcessError> {
         if let Some(cache) = &self.cache
-            && let Some(known) = cache.lock().expect("one thread runs a simulation").get(&(partition, key.to_vec()))
+            && let Some(known) = cache.lock().expect(ONE_THREAD).get(&(partition, key.to_vec()))
         {
             return Ok(*known);
         }
@@ -244,7 +270,7 @@ impl Native {
 
     fn put(&mut self, partition: i32, key: &[u8], tally: Option<Tally>, scope: &mut Scope) -> Result<(), ProcessError> {
         if let Some(cache) = &self.cache {
-            cache.lock().expect("one thread runs a simulation").insert((partition, key.to_vec()), tally);
+            cache.lock().expect(ONE_THREAD).insert((partition, key.to_vec()), tally);
         }
         put(scope, 0, key, tally.map(Tally::encode).as_deref())
     }

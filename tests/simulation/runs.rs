@@ -151,6 +151,10 @@ fn add(total: &mut Stats, run: &Stats) {
     total.ghosts += run.ghosts;
     total.restarts += run.restarts;
     total.deployments += run.deployments;
+    total.orders += run.orders;
+    total.waits += run.waits;
+    total.condemned += run.condemned;
+    total.returns += run.returns;
     total.damages += run.damages;
     total.virtual_ms += run.virtual_ms;
 }
@@ -159,10 +163,14 @@ fn describe(stats: &Stats) -> String {
     let Stats { turns, commits, records, dead_letters, ticks, failed_commits, crashes, pauses, .. } = stats;
     format!(
         "{turns} turns, {commits} commits, {failed_commits} failed, {records} records, {dead_letters} dead letters, \
-         {ticks} ticks, {crashes} crashes, {pauses} pauses, {} replaced, {} workers ended, {} revisions, {} damages, {:.0} s of virtual time",
+         {ticks} ticks, {crashes} crashes, {pauses} pauses, {} replaced, {} workers ended, {} revisions, {} adoptions ordered, {} tasks waited for one, {} condemned, {} returns, {} damages, {:.0} s of virtual time",
         stats.ghosts,
         stats.restarts,
         stats.deployments,
+        stats.orders,
+        stats.waits,
+        stats.condemned,
+        stats.returns,
         stats.damages,
         stats.virtual_ms as f64 / 1e3
     )

@@ -90,6 +90,10 @@ impl Scenario {
             Some(Mutant::RestoreToStable) => self.pace.marker_slow_permille = self.pace.marker_slow_permille.max(50),
             Some(Mutant::ForgetApply) => self.faults.disk_permille = self.faults.disk_permille.max(5),
             Some(Mutant::ForgetTables) => self.tables = self.tables.max(1),
+            Some(mutant) if mutant.is_in_swap() => {
+                self.faults.roll_out = self.faults.roll_out.max(20);
+                self.nature.is_caching |= mutant == Mutant::AdoptUsedInstance;
+            }
             _ => {}
         }
         self

@@ -5,6 +5,8 @@ mod actions;
 mod host;
 mod inputs;
 mod outside;
+mod rollout;
+mod seat;
 mod tables;
 
 use std::cell::RefCell;
@@ -21,9 +23,9 @@ use crate::oracle::{Oracle, Violation};
 use crate::random::Random;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
-pub use host::Deployed;
 use host::Host;
 use inputs::Inputs;
+use rollout::Rollout;
 
 pub struct World {
     scenario: Scenario,
@@ -38,8 +40,7 @@ pub struct World {
     stats: Stats,
     /// The task that was damaged from outside, which may and must halt.
     damaged: Option<i32>,
-    /// What a process runs that begins now.
-    deployed: Deployed,
+    rollout: Rollout,
 }
 
 /// What a run went through: a simulation in which nothing happens finds nothing.
@@ -56,6 +57,12 @@ pub struct Stats {
     pub ghosts: u64,
     pub restarts: u64,
     pub deployments: u64,
+    /// Adoptions that were ordered of a worker.
+    pub orders: u64,
+    /// Times that a task had to wait for its revision.
+    pub waits: u64,
+    pub condemned: u64,
+    pub returns: u64,
     pub damages: u64,
     pub virtual_ms: u64,
     /// Of everything that readers see: equal for equal seeds.
@@ -70,6 +77,9 @@ pub struct Report {
     pub violation: Option<Violation>,
     pub trace: Vec<String>,
 }
+
+/// How long a host prepares a version, at most: a cached one, a small one, one in an interpreted language.
+const PREPARE_MS: &[u64] = &[1, 50, 1000, 12_000];
 
 /// Virtual time in which everything must be processed once faults have ended.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
@@ -94,10 +104,9 @@ impl World {
             trace.clone(),
         );
         let time = Time::default();
-        let tick_ms = scenario.tick_interval.map_or(0, |i| i.as_millis() as i64);
-        let hosts = (0..scenario.hosts).map(|i| Host::new(i, &scenario, &time)).collect();
+        let hosts = (0..scenario.hosts).map(|i| Host::new(i, &scenario, &time, *random.pick(PREPARE_MS))).collect();
         Self {
-            oracle: Oracle::new(scenario.partitions, scenario.inputs, tick_ms),
+            oracle: Oracle::new(scenario.partitions, scenario.inputs, scenario.tick_interval),
             inputs: Inputs::new(&scenario, random.fork()),
             weather: Weather::new(scenario.faults.clone()),
             cluster: Rc::new(RefCell::new(cluster)),
@@ -107,7 +116,7 @@ impl World {
             trace,
             stats: Stats::default(),
             damaged: None,
-            deployed: Deployed::FIRST,
+            rollout: Rollout::new(),
             scenario,
         }
     }
@@ -190,13 +199,14 @@ impl World {
             let pause = Duration::from_micros(self.random.within(100, 4000));
             self.pass(pause)?;
             let is_behind = self.oracle.behind(&self.cluster.borrow()).is_some();
-            if !is_behind && self.is_at_rest() {
+            if !is_behind && self.is_at_rest() && self.is_rolled_out() {
                 return self.oracle.at_rest(&self.cluster.borrow());
             }
         }
         let behind = self.oracle.behind(&self.cluster.borrow());
         let hosts: Vec<String> = self.hosts.iter().map(Host::describe).collect();
-        Err(format!("no progress: {} is not processed; {}", behind.unwrap_or_default(), hosts.join("; ")))
+        let active = self.rollout.active;
+        Err(format!("no progress to {active:?}: {} is not processed; {}", behind.unwrap_or_default(), hosts.join("; ")))
     }
 
     fn is_at_rest(&self) -> bool {

@@ -2,6 +2,7 @@
 //! than a topic takes. Knows nothing of how that was found out.
 
 use super::Verdict;
+use crate::processor::FaultKind;
 use crate::record::{Batch, Input, Offset};
 
 #[derive(Debug, Default)]
@@ -16,6 +17,11 @@ impl Condemned {
     pub fn add(&mut self, input: Input, offset: Offset, verdict: Verdict) {
         self.records.retain(|(i, o, _)| (*i, *o) != (input, offset));
         self.records.push((input, offset, verdict));
+    }
+
+    /// Forgets whose effects were too large: another version makes others.
+    pub fn forget_sizes(&mut self) {
+        self.records.retain(|(.., verdict)| verdict.fault.kind != FaultKind::TooLarge);
     }
 
     /// Has the record's dead letter written without its value; false if it was already.

@@ -31,11 +31,19 @@ impl Ticks {
     pub fn resume(&mut self, committed_ms: i64, now_ms: i64) {
         self.failures.clear();
         self.next_ms = match (self.interval_ms, committed_ms) {
-            (0, _) => 0,
-            (interval, 0) => now_ms - now_ms.rem_euclid(interval) + interval,
+            (interval, 0) if interval > 0 => after(now_ms, interval),
             (_, committed) => committed,
         };
         self.committed_ms = self.next_ms;
+    }
+
+    /// Another version takes over. What is due next stays due, or a tick of the set now in commit would come again; a
+    /// version without ticks keeps it for the one after it, so that time never goes back.
+    pub fn change(&mut self, interval: Option<Duration>, now_ms: i64) {
+        self.interval_ms = interval.map_or(0, |i| i.as_millis() as i64);
+        if self.next_ms == 0 {
+            self.resume(0, now_ms);
+        }
     }
 
     /// Effects up to this due time are committed.
@@ -70,9 +78,14 @@ impl Ticks {
     }
 
     fn advance(&mut self, missed: i64) {
-        self.next_ms += (missed + 1) * self.interval_ms;
+        self.next_ms = after(self.next_ms + missed * self.interval_ms, self.interval_ms);
         self.failures.clear();
     }
+}
+
+/// The first multiple of the interval after a moment.
+fn after(ms: i64, interval_ms: i64) -> i64 {
+    ms - ms.rem_euclid(interval_ms) + interval_ms
 }
 
 impl Task {
@@ -125,11 +138,7 @@ impl Task {
 
     /// Another version wants ticks at another interval, or none.
     pub fn set_ticks(&mut self, interval: Option<Duration>, now_ms: i64) {
-        let committed_ms = self.committed.metadata.next_tick_ms;
-        self.ticks = Ticks::new(interval);
-        if matches!(self.state, State::Running | State::Suspended { .. } | State::Restoring { .. } | State::Genesis) {
-            self.ticks.resume(committed_ms, now_ms);
-        }
+        self.ticks.change(interval, now_ms);
     }
 
     fn tick_failed(&mut self, fault: GuestFault) -> Step {
@@ -190,6 +199,23 @@ mod tests {
         assert_eq!(ticks.next_ms(), 1700);
         ticks.resume(1500, 9999);
         assert_eq!(ticks.next_ms(), 1500, "what was committed decides, not the restart");
+    }
+
+    #[test]
+    fn another_interval_never_goes_back_and_is_anchored_again_after_its_first_tick() {
+        let mut ticks = Ticks::new(Some(Duration::from_millis(100)));
+        ticks.resume(1100, 1350);
+        ticks.advance(2);
+        ticks.change(Some(Duration::from_millis(250)), 1350);
+        assert_eq!(ticks.next_ms(), 1400, "what was ticked may still be in commit");
+        ticks.advance(0);
+        assert_eq!(ticks.next_ms(), 1500);
+        ticks.change(None, 1600);
+        assert_eq!((ticks.next_ms(), ticks.is_due(9999)), (1500, false));
+        ticks.change(Some(Duration::from_millis(100)), 400);
+        assert_eq!(ticks.next_ms(), 1500, "a clock that is behind moves nothing back");
+        ticks.roll_back();
+        assert_eq!(ticks.next_ms(), 1100, "dropped ticks come again");
     }
 
     #[test]

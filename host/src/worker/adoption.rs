@@ -11,9 +11,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ActiveVersion, OnError, Worker};
+use super::{ActiveVersion, Flight, OnError, Worker};
 use crate::client::Client;
-use crate::processor::{ProcessError, Processor};
+use crate::processor::{FaultKind, ProcessError, Processor};
 use crate::record::Partition;
 use crate::task::{Task, TaskSetup, Verdict};
 
@@ -48,6 +48,8 @@ pub(super) struct Previous {
     adopted: Duration,
     /// Input records of the new version that are committed.
     committed: u64,
+    /// A set with effects of the new version is committed: its state is there, even if no record is.
+    has_committed: bool,
     may_return: bool,
     is_on_probation: bool,
 }
@@ -76,7 +78,8 @@ pub type Retire = Box<dyn FnMut(Retired) + Send>;
 impl<C: Client> Worker<C> {
     /// Takes an order to adopt; a newer one replaces one that still waits.
     pub(super) fn order_adoption(&mut self, adoption: Box<Adoption>) {
-        if adoption.active.name.revision <= self.version.name.revision {
+        let newest = self.adopting.as_ref().map_or(self.version.name.revision, |a| a.active.name.revision);
+        if adoption.active.name.revision <= newest {
             return self.retire(adoption);
         }
         if let Some(older) = self.adopting.replace(adoption) {
@@ -98,10 +101,10 @@ impl<C: Client> Worker<C> {
         if let Some(instance) = self.instance.replace(instance) {
             self.retire(Box::new(instance));
         }
-        let previous = Previous { active: old, adopted, committed: 0, may_return, is_on_probation: has_probation };
-        if let Some(older) = self.previous.replace(previous) {
-            self.retire(Box::new(older.active));
-        }
+        self.keep_judge(old, has_probation, |active| {
+            let (committed, has_committed) = (0, false);
+            Previous { active, adopted, committed, has_committed, may_return, is_on_probation: true }
+        });
         self.setup.on_error = on_error;
         self.set_ticks(tick_interval);
         self.tasks.values_mut().for_each(Task::forget_suspicions);
@@ -110,6 +113,22 @@ impl<C: Client> Worker<C> {
         self.halted = None;
         self.exchanging = Some(exchanging);
         self.counters.adoptions += 1;
+    }
+
+    /// Keeps the latest version that has proved itself as the judge of the new one. One that is still on probation, or was
+    /// condemned, proves nothing by failing; a return to an older version is not judged at all, or two would call each
+    /// other back in turn.
+    fn keep_judge(&mut self, old: ActiveVersion, has_probation: bool, judge: impl FnOnce(ActiveVersion) -> Previous) {
+        let before = self.previous.take();
+        let (kept, retired) = match before {
+            _ if !has_probation => (None, vec![Some(old), before.map(|p| p.active)]),
+            Some(before) if before.is_on_probation || self.condemned.is_some() => {
+                (Some(before.active), vec![Some(old)])
+            }
+            before => (Some(old), vec![before.map(|p| p.active)]),
+        };
+        retired.into_iter().flatten().for_each(|version| self.retire(Box::new(version)));
+        self.previous = kept.map(judge);
     }
 
     /// The first call after an exchange is about to be made.
@@ -121,10 +140,11 @@ impl<C: Client> Worker<C> {
         };
     }
 
-    /// Records of the present version were committed.
-    pub(super) fn note_committed(&mut self, revision: u64, records: u64) {
-        if let Some(previous) = self.previous.as_mut().filter(|_| revision == self.version.name.revision) {
-            previous.committed += records;
+    /// A set was committed, perhaps one of the present version.
+    pub(super) fn note_committed(&mut self, flight: &Flight) {
+        if let Some(previous) = self.previous.as_mut().filter(|_| flight.revision == self.version.name.revision) {
+            previous.committed += flight.records;
+            previous.has_committed |= flight.has_effects;
         }
     }
 
@@ -146,21 +166,32 @@ impl<C: Client> Worker<C> {
         self.previous.as_ref().is_some_and(|p| p.is_on_probation)
     }
 
-    /// Whether the record at the front of a task passes under the version before: then the new version is at fault. Its
-    /// effects are dropped, and so is the fresh instance that made them.
-    pub(super) fn passes_before(&mut self, partition: Partition) -> bool {
-        let (now_ms, Some(previous)) = (self.clock.wall_ms(), &mut self.previous) else { return false };
-        let Some(task) = self.tasks.get_mut(&partition) else { return false };
-        let tried = previous.active.version.instance().map(|mut old| task.attempt(old.as_mut(), now_ms));
-        matches!(tried, Ok(Ok(())))
-    }
-
-    /// The same for a tick.
-    pub(super) fn ticks_before(&mut self, partition: Partition) -> bool {
-        let (now_ms, Some(previous)) = (self.clock.wall_ms(), &mut self.previous) else { return false };
-        let Some(task) = self.tasks.get_mut(&partition) else { return false };
-        let tried = previous.active.version.instance().map(|mut old| task.attempt_tick(old.as_mut(), now_ms));
-        matches!(tried, Ok(Ok(())))
+    /// Whether the version before passes what the present one failed on: the record at the front of the task, or its tick.
+    /// Then the present version is at fault. Whatever the try does is dropped, and so is its fresh instance.
+    ///
+    /// # Errors
+    /// The host failed, which says nothing about either version.
+    pub(super) fn passes_before(
+        &mut self,
+        partition: Partition,
+        verdict: &Verdict,
+        is_tick: bool,
+    ) -> Result<bool, String> {
+        // What has killed the host is not tried once more only to learn whose fault it is.
+        if verdict.fault.kind == FaultKind::HostCrash {
+            return Ok(false);
+        }
+        let (now_ms, Some(previous)) = (self.clock.wall_ms(), &mut self.previous) else { return Ok(false) };
+        let Some(task) = self.tasks.get_mut(&partition) else { return Ok(false) };
+        let tried = previous.active.version.instance().and_then(|mut old| match is_tick {
+            true => task.attempt_tick(old.as_mut(), now_ms),
+            false => task.attempt(old.as_mut(), now_ms),
+        });
+        match tried {
+            Ok(()) => Ok(true),
+            Err(ProcessError::Guest(_)) => Ok(false),
+            Err(ProcessError::Host(why)) => Err(why),
+        }
     }
 
     /// The version at work is at fault: nothing is called until another is adopted. What it filled before stays.
@@ -172,15 +203,30 @@ impl<C: Client> Worker<C> {
     /// The same when there is no record to name.
     pub(super) fn condemn_because(&mut self, why: String) {
         self.counters.note_fault(why.clone());
-        let may_return = self.previous.as_ref().is_some_and(|p| p.may_return || p.committed == 0);
-        if may_return {
-            self.condemned = Some(why);
-        } else {
-            self.halt(format!(
+        let may_return = self.previous.as_ref().is_some_and(|p| p.may_return);
+        if !may_return && self.has_left_state() {
+            return self.halt(format!(
                 "{why}; the version before reads another state format, so nothing rolls back by itself: repair, or roll back \
                  and accept the state as it is"
             ));
         }
+        self.condemned = Some(why);
+        if !may_return {
+            // What it filled before is state in its own format: the version before must never find it.
+            self.drop_filling();
+        }
+    }
+
+    /// Whether state of the present version is committed, or may be at any moment.
+    fn has_left_state(&self) -> bool {
+        let revision = self.version.name.revision;
+        let is_of_ours = |t: &Task| {
+            let metadata = &t.committed().metadata;
+            metadata.revision == revision && metadata.sequence > 0
+        };
+        self.previous.as_ref().is_some_and(|p| p.has_committed)
+            || self.flight.as_ref().is_some_and(|f| f.revision == revision && f.has_effects)
+            || self.tasks.values().any(is_of_ours)
     }
 
     /// Whether a component that does not open is the new version's fault.

@@ -134,8 +134,8 @@ impl<C: Client> Worker<C> {
     fn failed(&mut self, partition: Partition, step: Step) {
         self.counters.guest_faults += 1;
         let Step::Convicted(verdict) = step else { return };
-        if self.is_on_probation() && self.passes_before(partition) {
-            return self.condemn(partition, &verdict);
+        if self.is_on_probation() && self.is_judged(partition, &verdict, false) {
+            return;
         }
         let on_error = self.setup.on_error.clone();
         match on_error {
@@ -143,6 +143,17 @@ impl<C: Client> Worker<C> {
             OnError::Retry { times, backoff } => self.retry(partition, &verdict, times, backoff),
             OnError::Halt => self.halt_at(partition, &verdict),
         }
+    }
+
+    /// Asks the version before whose fault it is. True if the policy does not apply: the version was condemned, or the
+    /// host failed over the question.
+    fn is_judged(&mut self, partition: Partition, verdict: &Verdict, is_tick: bool) -> bool {
+        match self.passes_before(partition, verdict, is_tick) {
+            Ok(true) => self.condemn(partition, verdict),
+            Ok(false) => return false,
+            Err(why) => self.host_fault(why),
+        }
+        true
     }
 
     /// Stops the processor before the record that is at fault.
@@ -163,8 +174,8 @@ impl<C: Client> Worker<C> {
 
     fn tick_convicted(&mut self, partition: Partition, verdict: &Verdict) {
         self.counters.guest_faults += 1;
-        if self.is_on_probation() && self.ticks_before(partition) {
-            return self.condemn(partition, verdict);
+        if self.is_on_probation() && self.is_judged(partition, verdict, true) {
+            return;
         }
         let now_ms = self.clock.wall_ms();
         let Some(task) = self.tasks.get_mut(&partition) else { return };
@@ -199,8 +210,8 @@ impl<C: Client> Worker<C> {
 
     /// Too many of the latest records failed: the version's fault if the one before passes this record, else the data's.
     fn break_off(&mut self, partition: Partition, verdict: &Verdict) {
-        if self.passes_before(partition) {
-            return self.condemn(partition, verdict);
+        if self.is_judged(partition, verdict, false) {
+            return;
         }
         let (failures, records) = self.breaker.counts();
         let why = format!(
@@ -230,10 +241,14 @@ impl<C: Client> Worker<C> {
         if self.faults_in_a_row >= HOST_FAULTS_MAX {
             self.halt(why);
         }
+        self.drop_filling();
+    }
+
+    /// Drops what is being filled. The set in commit is complete and sound: its outcome is awaited first.
+    pub(super) fn drop_filling(&mut self) {
         if self.flight.is_none() {
             self.rewind_all();
         } else {
-            // The set in commit is complete and sound; what is being filled goes when its outcome is known.
             self.is_rewind_due = true;
         }
     }

@@ -40,13 +40,14 @@ impl<C: Client> Worker<C> {
 
     fn seal(&mut self, snapshot: Snapshot) {
         let chosen = self.tasks_to_seal(&snapshot.member);
-        let mut records = 0;
+        let (mut records, mut has_effects) = (0, false);
         let mut tasks = Vec::with_capacity(chosen.len());
         let only_record = self.only_record(&chosen);
         for partition in chosen {
             let identity = (self.setup.random)();
             let Some(task) = self.tasks.get_mut(&partition) else { continue };
             records += task.filled_records() as u64;
+            has_effects |= task.has_effects();
             match task.seal(&self.version.name, identity) {
                 Ok(commit) => tasks.push(commit),
                 Err(error) => {
@@ -64,7 +65,7 @@ impl<C: Client> Worker<C> {
         self.last_seal = self.clock.monotonic();
         self.set_began = self.tasks.values().any(Task::is_dirty).then_some(self.last_seal);
         let (member, revision) = (snapshot.member.clone(), self.version.name.revision);
-        self.flight = Some(Flight { member, revision, records, only_record });
+        self.flight = Some(Flight { member, revision, has_effects, records, only_record });
         self.client.start_commit(Commit { snapshot, tasks });
     }
 
@@ -124,7 +125,7 @@ impl<C: Client> Worker<C> {
         }
         if is_committed {
             self.counters.commits += 1;
-            self.note_committed(flight.revision, flight.records);
+            self.note_committed(&flight);
             self.limits.recover();
             self.faults_in_a_row = 0;
         } else {
@@ -179,7 +180,9 @@ impl<C: Client> Worker<C> {
     /// does not fit goes without its value.
     fn too_large(&mut self, why: String, flight: &Flight) {
         self.limits.isolate();
-        let Some(OnlyRecord { partition, input, offset, is_buried }) = flight.only_record else {
+        // What a version before has made says nothing about the present one, which makes it anew.
+        let only_record = flight.only_record.filter(|_| flight.revision == self.version.name.revision);
+        let Some(OnlyRecord { partition, input, offset, is_buried }) = only_record else {
             let records = self.limits.bounds().commit_records_max;
             return self.tasks.values_mut().for_each(|t| t.step_singly(records));
         };

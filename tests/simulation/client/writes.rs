@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use wasmill::client::{Cutover, TaskCommit};
-use wasmill::record::partition_of;
+use wasmill::client::{Cutover, DeadLetter, TaskCommit};
+use wasmill::record::{Headers, partition_of};
 
 use crate::cluster::{Cluster, NewEntry, OffsetText, Place, Role};
 use crate::random::Random;
+use crate::versions::{is_poison, is_poison_tick, refuses_to_open};
 
 /// In the order of places; within a place in the order in which they were made.
 pub fn writes(tasks: &[TaskCommit], cluster: &Cluster, random: &mut Random) -> Vec<(Place, Vec<NewEntry>)> {
@@ -72,6 +73,16 @@ fn cutovers(task: &TaskCommit, cluster: &Cluster, writes: &mut Writes) {
         let (key, value) = (Some(key.into_bytes()), Some(format!("{revision}.{version}").into_bytes()));
         writes.entry(place).or_default().push(NewEntry { key, value, ..NewEntry::default() });
     }
+}
+
+/// Whether a version would have processed what became a dead letter. One that does not open never does.
+pub fn passes(letter: &DeadLetter, version: u64) -> bool {
+    let tick = Headers(&letter.headers).iter().find(|h| h.name == b"__wasmill.tick").and_then(|h| h.value);
+    let is_poison = match tick.and_then(|text| String::from_utf8_lossy(text).parse().ok()) {
+        Some(scheduled_ms) => is_poison_tick(scheduled_ms, version),
+        None => is_poison(letter.value.as_deref(), version),
+    };
+    !is_poison && !refuses_to_open(version)
 }
 
 /// The offsets of a commit, with the text of each task.

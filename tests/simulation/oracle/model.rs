@@ -1,13 +1,15 @@
 //! One task as it should be: where it stands and what its state is, advanced by each of its commits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use wasmill::client::Metadata;
 
 use super::Violation;
 use super::effects::{Effects, RecordOutput, TickOutput};
 use crate::cluster::{Cluster, Log, Place, Role};
-use crate::processors::{ALL_KEY, NULL_KEY, Tally, amount_of, is_poison, is_poison_tick, place_of, place_of_tick};
+use crate::processors::{ALL_KEY, NULL_KEY, Tally, amount_of, place_of, place_of_tick};
+use crate::versions::{self, is_poison, is_poison_tick};
 
 pub struct TaskModel {
     pub partition: i32,
@@ -54,7 +56,7 @@ impl TaskModel {
         effects: Effects,
         next: &[i64],
         metadata: &Metadata,
-        tick_interval_ms: i64,
+        tick_interval: Option<Duration>,
     ) -> Result<(), Violation> {
         self.check_sequence(metadata)?;
         if self.committed.is_none() {
@@ -62,7 +64,13 @@ impl TaskModel {
             self.next = next.to_vec();
         }
         self.check_revision(&effects, metadata)?;
+        let interval_ms = versions::tick_interval(tick_interval, self.version).map_or(0, |i| i.as_millis() as i64);
         let Effects { records, ticks, mut dead_letters, mut dead_ticks, .. } = effects;
+        if self.next_tick_ms == 0 {
+            // The first one is due where the task was when it began to have any.
+            let due = ticks.iter().map(|t| t.scheduled_ms).chain(dead_ticks.iter().copied());
+            self.next_tick_ms = due.min().unwrap_or(metadata.next_tick_ms);
+        }
         let mut made: Vec<Effect> = records.into_iter().map(Effect::Record).collect();
         made.extend(ticks.into_iter().map(Effect::Tick));
         made.sort_by_key(Effect::place);
@@ -75,8 +83,8 @@ impl TaskModel {
                 }
                 Effect::Tick(output) => {
                     self.check_tables(cluster, &output.met, None)?;
-                    self.pass_ticks(output.scheduled_ms, tick_interval_ms, &mut dead_ticks)?;
-                    self.tick(&output, tick_interval_ms)?;
+                    self.pass_ticks(output.scheduled_ms, interval_ms, &mut dead_ticks)?;
+                    self.tick(&output, interval_ms)?;
                 }
             }
         }
@@ -91,11 +99,7 @@ impl TaskModel {
             return Err(format!("dead letters of records that were not passed: {dead_letters:?}"));
         }
         self.check_table_positions(metadata)?;
-        if self.next_tick_ms == 0 {
-            // The first one is due where the task was when it began.
-            self.next_tick_ms = metadata.next_tick_ms;
-        }
-        self.pass_ticks(metadata.next_tick_ms, tick_interval_ms, &mut dead_ticks)?;
+        self.pass_ticks(metadata.next_tick_ms, interval_ms, &mut dead_ticks)?;
         if !dead_ticks.is_empty() {
             return Err(format!("dead letters of ticks that were not passed: {dead_ticks:?}"));
         }
@@ -192,11 +196,11 @@ impl TaskModel {
     fn pass_ticks(&mut self, to: i64, interval_ms: i64, dead: &mut BTreeSet<i64>) -> Result<(), Violation> {
         while self.next_tick_ms != to {
             let due = self.next_tick_ms;
-            if !dead.remove(&due) || !is_poison_tick(due) {
+            if !dead.remove(&due) || !is_poison_tick(due, self.version) {
                 return Err(format!("the next tick is due at {to}, expected {due}"));
             }
             self.next_tick_ms = dead.first().copied().unwrap_or(to).min(to);
-            if self.next_tick_ms <= due || (self.next_tick_ms - due) % interval_ms != 0 {
+            if self.next_tick_ms <= due || interval_ms == 0 || self.next_tick_ms % interval_ms != 0 {
                 return Err(format!("tick {} follows the dead one of {due}", self.next_tick_ms));
             }
         }
@@ -204,7 +208,12 @@ impl TaskModel {
     }
 
     fn tick(&mut self, output: &TickOutput, interval_ms: i64) -> Result<(), Violation> {
-        self.next_tick_ms = output.scheduled_ms + (output.missed as i64 + 1) * interval_ms;
+        if interval_ms == 0 {
+            return Err(format!("a version without ticks made one: {output:?}"));
+        }
+        // Anchored: to the next multiple of the interval, even if another one was in force before.
+        let last = output.scheduled_ms + output.missed as i64 * interval_ms;
+        self.next_tick_ms = last - last.rem_euclid(interval_ms) + interval_ms;
         let place = place_of_tick(output.scheduled_ms, output.missed);
         let all = self.tallies.get(ALL_KEY).copied().unwrap_or_default().add(place, 1);
         self.tallies.insert(ALL_KEY.to_vec(), all);

@@ -7,7 +7,6 @@ use wasmill::task::State;
 use wasmill::worker::{Command, Turn};
 
 use super::World;
-use super::host::Deployed;
 use crate::client::Connection;
 use crate::cluster::Role;
 use crate::oracle::Violation;
@@ -53,15 +52,17 @@ impl World {
             return Ok(());
         }
         let wait = Duration::from_millis(self.random.below(10));
+        self.hand_out(host);
         let Some(at_work) = &mut self.hosts[host].seats[seat] else {
             self.start_if_due(host);
             return Ok(());
         };
         self.stats.turns += 1;
-        let failed_before = at_work.worker.counters().commits_failed;
+        let before = at_work.worker.status();
+        at_work.tell_judge(now);
         let turned = catch_unwind(AssertUnwindSafe(|| at_work.worker.turn(wait)));
         let turn = turned.map_err(|panic| format!("panic in a turn: {}", message(panic.as_ref())))?;
-        self.stats.failed_commits += at_work.worker.counters().commits_failed - failed_before;
+        self.stats.failed_commits += at_work.worker.counters().commits_failed - before.counters.commits_failed;
         if let Turn::Ended(end) = turn {
             if at_work.is_leaving {
                 at_work.worker.leave_group();
@@ -70,6 +71,7 @@ impl World {
             self.note(|| format!("world: worker {seat} of host {host} ended: {end:?}"));
             self.stats.restarts += 1;
         }
+        self.follow(host, seat, &before)?;
         self.check_halts(host, seat)
     }
 
@@ -97,9 +99,6 @@ impl World {
     fn check_halts(&self, host: usize, seat: usize) -> Result<(), Violation> {
         let Some(at_work) = &self.hosts[host].seats[seat] else { return Ok(()) };
         let status = at_work.worker.status();
-        if let Some(why) = status.halted {
-            return Err(format!("worker {seat} of host {host} halted: {why}"));
-        }
         let cluster = self.cluster.borrow();
         let member = at_work.threads.member_id();
         let mut halted = status.tasks.iter().filter(|t| matches!(t.state, State::Halted { .. }));
@@ -182,7 +181,9 @@ impl World {
         } else if is_chosen(faults.compaction) {
             self.compact();
         } else if is_chosen(faults.deploy) {
-            self.deploy();
+            self.deploy_anew();
+        } else if is_chosen(faults.roll_out) {
+            self.roll_out();
         } else if is_chosen(faults.rest) {
             return self.rest(host);
         }
@@ -225,20 +226,6 @@ impl World {
         self.note(|| format!("world: host {host} is paused for {time:?}"));
         self.stats.pauses += 1;
         self.hosts[host].paused_until = self.time.now() + time;
-    }
-
-    /// All processes end and others begin, which run another revision: of a new version, or of the one before.
-    fn deploy(&mut self) {
-        let before = self.deployed;
-        let version = if self.random.chance(300) { before.version.max(2) - 1 } else { before.version + 1 };
-        self.deployed = Deployed { revision: before.revision + 1, version };
-        self.note(|| format!("world: {:?} takes over", self.deployed));
-        self.stats.deployments += 1;
-        for host in &mut self.hosts {
-            host.crash(&mut self.random);
-            host.ghosts.clear();
-            host.deployed = self.deployed;
-        }
     }
 
     /// An administrator, or the broker by mistake, removes a member.

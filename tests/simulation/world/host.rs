@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use wasmill::record::Partition;
 use wasmill::store::{MemoryStore, Store};
-use wasmill::task::{State, TaskSetup, VersionName};
-use wasmill::worker::{ActiveVersion, Setup, Worker};
+use wasmill::task::{State, TaskSetup};
+use wasmill::worker::Setup;
 
 use super::inputs::KEYS;
+use super::seat::Seat;
 use super::tables::Tables;
-use crate::client::{Connection, SimClient, Threads};
+use crate::client::{Connection, SimClient};
 use crate::clock::{HostClock, Time};
 use crate::disk::{Disk, DiskStore, SharedDisk};
 use crate::memory::{self, Shared, SharedMemory};
 use crate::oracle::{Oracle, Violation};
-use crate::processors::{ALL_KEY, NULL_KEY, NativeVersion};
+use crate::processors::{ALL_KEY, NULL_KEY};
 use crate::random::Random;
 use crate::scenario::{CHECKPOINT_AGE, Scenario};
+use crate::versions::{self, Deployed};
 
 /// Keys and values of a store.
 type Content = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -30,9 +32,13 @@ pub struct Host {
     /// Processes that were taken for dead and replaced, but are only paused.
     pub ghosts: Vec<Ghost>,
     pub tables: Tables,
-    /// What a process runs that begins now, and what the present one runs.
-    pub deployed: Deployed,
-    running: Deployed,
+    /// The newest revision that is ready here, and those that are being prepared, with the time that takes.
+    pub prepared: Deployed,
+    pub preparing: Vec<(Duration, Deployed)>,
+    /// Some hosts are slow: what others have adopted long ago waits there.
+    pub prepares_within_ms: u64,
+    /// What workers begin with: of a new process sometimes older than what is prepared.
+    pub first: Deployed,
     is_new: bool,
     pub disks: Disks,
     /// The stores of processors that keep their state in memory.
@@ -44,25 +50,7 @@ pub struct Host {
     pub stalled_until: Duration,
     pub cut_off_until: Duration,
     pub down_until: Duration,
-    scenario: Scenario,
-}
-
-/// A revision and the version that it stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deployed {
-    pub revision: u64,
-    pub version: u64,
-}
-
-impl Deployed {
-    pub const FIRST: Self = Self { revision: 1, version: 1 };
-}
-
-/// A worker at work.
-pub struct Seat {
-    pub worker: Worker<SimClient>,
-    pub threads: Threads,
-    pub is_leaving: bool,
+    pub scenario: Scenario,
 }
 
 /// A worker whose place is taken by another.
@@ -77,14 +65,16 @@ type Memories = Arc<Mutex<BTreeMap<DiskKey, SharedMemory>>>;
 pub type Disks = Arc<Mutex<BTreeMap<DiskKey, SharedDisk>>>;
 
 impl Host {
-    pub fn new(index: usize, scenario: &Scenario, time: &Time) -> Self {
+    pub fn new(index: usize, scenario: &Scenario, time: &Time, prepares_within_ms: u64) -> Self {
         Self {
             name: format!("h{index}"),
             clock: time.clock(),
             seats: (0..scenario.workers).map(|_| None).collect(),
             tables: Tables::default(),
-            deployed: Deployed::FIRST,
-            running: Deployed::FIRST,
+            prepared: Deployed::FIRST,
+            preparing: Vec::new(),
+            prepares_within_ms,
+            first: Deployed::FIRST,
             is_new: true,
             disks: Disks::default(),
             memories: Memories::default(),
@@ -146,26 +136,21 @@ impl Host {
     pub fn start(&mut self, connection: &Connection, random: &mut Random) {
         if std::mem::take(&mut self.is_new) {
             self.tables = Tables::begin(&connection.cluster.borrow(), self.scenario.tables, random);
-            self.running = self.deployed;
+            if !random.chance(200) {
+                self.first = self.prepared;
+            }
         }
         for worker in 0..self.seats.len() {
             if self.seats[worker].is_none() {
                 let instance = format!("{}.w{worker}", self.name);
                 let connection = Connection { instance, ..connection.clone() };
-                self.seats[worker] = Some(self.seat(worker, connection, random));
+                self.seats[worker] = {
+                    let setup = self.setup(worker, &connection, random.fork());
+                    let (client, threads) = SimClient::new(connection, random.fork());
+                    Some(self.seat(setup, client, threads))
+                };
             }
         }
-    }
-
-    fn seat(&self, worker: usize, connection: Connection, random: &mut Random) -> Seat {
-        let setup = self.setup(worker, &connection, random.fork());
-        let (client, threads) = SimClient::new(connection, random.fork());
-        let Deployed { revision, version } = self.running;
-        let name = VersionName { revision, number: version, digest: "native".into() };
-        let version = Box::new(NativeVersion::new(self.scenario.nature.clone(), self.running));
-        let clock = Arc::new(self.clock.clone());
-        let worker = Worker::new(setup, client, clock, ActiveVersion { name, version });
-        Seat { worker, threads, is_leaving: false }
     }
 
     fn setup(&self, worker: usize, connection: &Connection, mut random: Random) -> Setup {
@@ -198,7 +183,7 @@ impl Host {
                 stores: (0..scenario.stores).map(|s| s.to_string()).collect(),
                 start: scenario.start,
                 merge_wait: scenario.merge_wait,
-                tick_interval: scenario.tick_interval,
+                tick_interval: versions::tick_interval(scenario.tick_interval, self.first.version),
                 checkpoint_age_ms_max: CHECKPOINT_AGE.as_millis() as i64,
             }),
             bounds: scenario.bounds.clone(),

@@ -3,9 +3,9 @@
 use wasmill::record::partition_of;
 
 use crate::cluster::{Cluster, NewEntry, Place, Role};
-use crate::processors::{BREAKS_BAD, FAILS, FLAKY, HOST_FAILS, LIES, TRAPS};
 use crate::random::Random;
 use crate::scenario::Scenario;
+use crate::versions::{BREAKS_BAD, FAILS, FLAKY, HOST_FAILS, LIES, TRAPS};
 
 pub struct Inputs {
     left: u64,
