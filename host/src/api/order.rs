@@ -5,6 +5,9 @@ use utoipa::ToSchema;
 
 use super::view::{CutoverView, StoredView};
 
+/// Marks a request that another host has forwarded: it is not forwarded again.
+pub const FORWARDED: &str = "wasmill-forwarded";
+
 /// Something to be done, or looked up where only a worker knows.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -24,7 +27,13 @@ pub enum Order {
     Pause { processor: String, base: Option<u64> },
     Resume { processor: String, base: Option<u64> },
     /// The committed value of a key.
-    Stored { processor: String, store: String, key: Vec<u8> },
+    Stored {
+        processor: String,
+        store: String,
+        key: Vec<u8>,
+        /// Another host asks: it is answered here or nowhere.
+        is_forwarded: bool,
+    },
     /// Where revisions took over, newest last.
     Cutovers { processor: String },
 }
