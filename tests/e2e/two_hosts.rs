@@ -92,7 +92,7 @@ fn a_host_is_killed_while_it_still_prepares(stage: &mut Stage) {
     let mut first_seen = BTreeMap::new();
     until("the partitions of the killed host are served", LONG, || {
         let now = stage.positions(0);
-        now.iter().for_each(|(p, next)| drop(first_seen.entry(*p).or_insert(*next)));
+        now.iter().for_each(|(p, next)| _ = first_seen.entry(*p).or_insert(*next));
         let served = now.iter().filter(|(p, next)| *next > &first_seen[*p]).count();
         (served == PARTITIONS as usize).then_some(())
     });
