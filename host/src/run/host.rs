@@ -196,7 +196,12 @@ impl Host {
             forwarder: Forwarder::new(self.token.clone()),
         };
         let server = Server::start(listener, interface.api())?;
-        self.control.set_address(server.address().to_string());
+        if server.address().ip().is_unspecified() {
+            let text = "questions about keys are not forwarded to this host: give `[host] http` an address that others reach";
+            tracing::warn!(address = %server.address(), "{text}");
+        } else {
+            self.control.set_address(server.address().to_string());
+        }
         Ok(server)
     }
 

@@ -138,16 +138,19 @@ impl Interface {
         let overview = self.overview.get();
         let others = overview.hosts.iter().filter(|(name, _)| **name != self.topology.host.id);
         let has_it = |h: &HostRecord| h.tasks.get(processor).is_some_and(|all| all.contains(&partition.0));
-        let found = others.filter_map(|(_, h)| has_it(h).then(|| h.address.clone()).flatten()).next();
-        found.ok_or_else(|| {
-            let text = format!("partition {partition} of `{processor}` is on its way from host to host: ask again in a moment");
-            Refused::Unavailable(text)
-        })
+        let text = match others.clone().find(|(_, h)| has_it(h)) {
+            Some((_, HostRecord { address: Some(address), .. })) => return Ok(address.clone()),
+            Some((name, _)) => format!("host {name} has partition {partition}, and tells nobody where to ask it: ask there"),
+            None => format!("partition {partition} of `{processor}` is on its way from host to host: ask again in a moment"),
+        };
+        Err(Refused::Unavailable(text))
     }
 
     fn cutovers(&self, processor: &str) -> Result<Answer, Refused> {
         if !self.topology.processors.iter().any(|p| p.name == processor) {
-            return Err(Refused::Unknown(format!("no processor is called `{processor}`")));
+            let names: Vec<&str> = self.topology.processors.iter().map(|p| p.name.as_str()).collect();
+            let names = names.join(", ");
+            return Err(Refused::Unknown(format!("no processor is called `{processor}`; there are {names}")));
         }
         let unavailable = |error: crate::kafka::FeedError| Refused::Unavailable(error.to_string());
         let tail = Tail::new(&self.kafka).map_err(unavailable)?;

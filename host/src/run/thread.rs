@@ -10,14 +10,15 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use crate::client::Client;
+use crate::clock::{Clock, SystemClock};
 use crate::record::Partition;
 use crate::worker::{Command, End, NoAnswer, StoredValue, Turn, Worker, WorkerStatus};
 
 /// Longest wait of a turn; orders are looked at between turns.
 const TURN_WAIT: Duration = Duration::from_millis(50);
 
-/// Turns between publications while nothing is committed: cheap, and fresh enough for a person.
-const TURNS_PER_STATUS: u32 = 64;
+/// Between publications while nothing is committed: fresh enough for a person, and for other hosts.
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Orders that may wait. More than a person gives; a full channel means a worker that does not turn.
 const COMMANDS_MAX: usize = 16;
@@ -155,7 +156,9 @@ fn run<C: Client>(
         Ok(worker) => worker,
         Err(why) => return Ended::NotStarted(why),
     };
-    let (mut commits, mut turns) = (0, 0);
+    let clock = SystemClock::new();
+    // What was last published, and when.
+    let (mut told, mut told_at) = ((0, 0), clock.monotonic());
     let mut has_left = false;
     loop {
         if !has_left && inbound.leave.load(Ordering::Relaxed) {
@@ -169,10 +172,10 @@ fn run<C: Client>(
         inbound.orders.try_iter().for_each(|order| worker.command(order));
         inbound.queries.try_iter().take(QUERIES_MAX).for_each(|query| answer(&mut worker, query));
         let turn = worker.turn(TURN_WAIT);
-        turns += 1;
         let ended = matches!(turn, Turn::Ended(_));
-        if ended || worker.counters().commits != commits || turns % TURNS_PER_STATUS == 0 {
-            commits = worker.counters().commits;
+        let (counts, now) = ((worker.counters().commits, worker.counters().adoptions), clock.monotonic());
+        if ended || counts != told || now.saturating_sub(told_at) >= STATUS_INTERVAL {
+            (told, told_at) = (counts, now);
             status.store(Arc::new(worker.status()));
         }
         if let Turn::Ended(end) = turn {

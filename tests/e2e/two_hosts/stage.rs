@@ -15,9 +15,6 @@ use wasmill_tests::wasmill::{Application, guest};
 pub const PARTITIONS: i32 = 4;
 pub const KEYS: usize = 40;
 
-/// As [`Application`] sets it.
-pub const SESSION: Duration = Duration::from_secs(6);
-
 /// Between two records: a steady load, of which every partition gets some in each second.
 const PACE: Duration = Duration::from_millis(2);
 
