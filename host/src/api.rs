@@ -16,8 +16,8 @@ pub use order::{Answer, FORWARDED, Order, Refused};
 pub use problem::Problem;
 pub use server::{ApiError, ApiSettings, Listener, Server};
 pub use view::{
-    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView, StoredView, TaskView,
-    VersionView, WorkerView,
+    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView,
+    StoredView, TaskView, VersionView, WorkerView,
 };
 
 use std::sync::Arc;

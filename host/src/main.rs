@@ -25,8 +25,7 @@ struct Arguments {
     place: Where,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done; 1 failed, or refused by the host that was asked; 2 wrong arguments, manifest or component, nothing was done.";
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, or refused by the host that was asked; 2 wrong arguments, manifest or component, nothing was done.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -152,15 +152,23 @@ pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteE
     let remote = Remote::new(address);
     let answer = match command {
         RemoteCommand::Deploy { .. } => remote.deploy(command)?,
-        RemoteCommand::Versions { processor, .. } => remote.get(&format!("/v1/processors/{}/versions", escaped(processor)))?,
+        RemoteCommand::Versions { processor, .. } => {
+            remote.get(&format!("/v1/processors/{}/versions", escaped(processor)))?
+        }
         RemoteCommand::Rollback { processor, to, why, if_match, .. } => {
             let body = serde_json::json!({ "version": to, "why": why });
             remote.post(&format!("/v1/processors/{}/rollback", escaped(processor)), &body.to_string(), *if_match)?
         }
         RemoteCommand::Status { .. } => remote.get("/v1")?,
-        RemoteCommand::Pause { processor, .. } => remote.put(&format!("/v1/processors/{}/pause", escaped(processor)))?,
-        RemoteCommand::Resume { processor, .. } => remote.put(&format!("/v1/processors/{}/resume", escaped(processor)))?,
-        RemoteCommand::Cutovers { processor, .. } => remote.get(&format!("/v1/processors/{}/cutovers", escaped(processor)))?,
+        RemoteCommand::Pause { processor, .. } => {
+            remote.put(&format!("/v1/processors/{}/pause", escaped(processor)))?
+        }
+        RemoteCommand::Resume { processor, .. } => {
+            remote.put(&format!("/v1/processors/{}/resume", escaped(processor)))?
+        }
+        RemoteCommand::Cutovers { processor, .. } => {
+            remote.get(&format!("/v1/processors/{}/cutovers", escaped(processor)))?
+        }
         RemoteCommand::State { processor, store, key, .. } => {
             let (processor, store, key) = (escaped(processor), escaped(store), escaped(key));
             remote.get(&format!("/v1/processors/{processor}/stores/{store}/{key}"))?
@@ -231,11 +239,9 @@ impl Remote {
         }
     }
 
-    fn answer(
-        &self,
-        answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Value, RemoteError> {
-        let unreachable = |error: ureq::Error| RemoteError::Unreachable { address: self.base.clone(), why: error.to_string() };
+    fn answer(&self, answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, RemoteError> {
+        let unreachable =
+            |error: ureq::Error| RemoteError::Unreachable { address: self.base.clone(), why: error.to_string() };
         let mut response = answered.map_err(unreachable)?;
         let status = response.status();
         let text = response.body_mut().read_to_string().map_err(unreachable)?;

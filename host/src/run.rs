@@ -2,19 +2,19 @@
 
 mod components;
 mod control;
+mod dlq;
 mod fleet;
 mod folder;
 mod forward;
 mod host;
 mod interface;
+mod offsets;
 mod operator;
 mod patience;
 mod published;
-mod ready;
-mod dlq;
-mod offsets;
 mod query;
 mod reach;
+mod ready;
 mod signal;
 mod stores;
 mod tables;
@@ -23,12 +23,12 @@ mod wiring;
 
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
 pub use control::{Overview, Refusal};
+pub use dlq::{DlqCommand, dlq};
 pub use folder::{DataFolder, FolderError};
 pub use host::{Host, RunError};
+pub use offsets::{OffsetsCommand, offsets};
 pub use operator::{Deploy, Operator};
 pub use published::Published;
-pub use dlq::{DlqCommand, dlq};
-pub use offsets::{OffsetsCommand, offsets};
 pub use query::QueryError;
 pub use reach::CommandError;
 pub use tables::TablesError;

@@ -34,7 +34,9 @@ fn every_command_of_the_readme_works() {
         } else {
             // Offsets are changed while hosts are stopped.
             if line.starts_with("wasmill offsets accept") {
-                host.take().into_iter().for_each(|mut host: Child| assert!(host.stop().success(), "{}", host.last_words()));
+                host.take()
+                    .into_iter()
+                    .for_each(|mut host: Child| assert!(host.stop().success(), "{}", host.last_words()));
                 reader.await_empty_group();
                 reader.lose_input();
             }
@@ -42,7 +44,8 @@ fn every_command_of_the_readme_works() {
         }
         ran.push(line);
     }
-    let names = ["check", "run", "status", "deploy", "versions", "cutovers", "rollback", "pause", "resume", "dlq", "offsets"];
+    let names =
+        ["check", "run", "status", "deploy", "versions", "cutovers", "rollback", "pause", "resume", "dlq", "offsets"];
     for name in names {
         assert!(ran.iter().any(|line| line.starts_with(&format!("wasmill {name}"))), "`wasmill {name}` in {ran:#?}");
     }
@@ -167,14 +170,34 @@ fn every_command_shows_an_example_and_ends_with_a_known_code() {
     let whole = ask(&["--help"]);
     assert!(whole.out.contains("Exit codes: 0 done; 1 failed"), "{}", whole.out);
     let commands = [
-        "run", "check", "broker", "dlq list", "dlq show", "dlq replay", "offsets show", "offsets accept", "offsets reset",
-        "deploy", "versions", "rollback", "status", "pause", "resume", "cutovers", "state", "completions",
+        "run",
+        "check",
+        "broker",
+        "dlq list",
+        "dlq show",
+        "dlq replay",
+        "offsets show",
+        "offsets accept",
+        "offsets reset",
+        "deploy",
+        "versions",
+        "rollback",
+        "status",
+        "pause",
+        "resume",
+        "cutovers",
+        "state",
+        "completions",
     ];
     for command in commands {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = ask(&words);
         assert_eq!(help.code, Some(0), "{help:?}");
-        assert!(help.out.contains(&format!("wasmill {command}")) && help.out.contains("Example"), "{command}:\n{}", help.out);
+        assert!(
+            help.out.contains(&format!("wasmill {command}")) && help.out.contains("Example"),
+            "{command}:\n{}",
+            help.out
+        );
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = ask(&["completions", shell]);

@@ -44,7 +44,8 @@ fn what_runs_is_shown(stage: &Stage) {
     assert_eq!(one["deployment"]["version"], 1, "{one}");
     assert_eq!(one["workers"][0]["records"], 40, "{one}");
     let tasks = stage.ask.get("/v1/processors/stamp/tasks").json();
-    let partitions: BTreeSet<i64> = tasks.as_array().expect("a list").iter().filter_map(|t| t["partition"].as_i64()).collect();
+    let partitions: BTreeSet<i64> =
+        tasks.as_array().expect("a list").iter().filter_map(|t| t["partition"].as_i64()).collect();
     assert_eq!(partitions, BTreeSet::from([0, 1]), "{tasks}");
     assert_eq!(stage.ask.get("/v1/hosts").json()[0]["name"], "host");
     let live = stage.ask.get("/health/live");
@@ -81,7 +82,11 @@ fn versions_come_and_go(stage: &Stage) {
     let upload = stage.ask.send("POST", &format!("/v1/processors/stamp/versions?{settings}"), &[], &stage.component);
     assert_eq!(upload.status, 201, "{upload:?}");
     let made = upload.json();
-    assert_eq!((&made["version"], &made["is_active"], &made["revision"]), (&json!(2), &json!(true), &json!(4)), "{made}");
+    assert_eq!(
+        (&made["version"], &made["is_active"], &made["revision"]),
+        (&json!(2), &json!(true), &json!(4)),
+        "{made}"
+    );
     assert!(upload.headers.contains("etag: \"4\"\n"), "{upload:?}");
     let versions = stage.ask.get("/v1/processors/stamp/versions").json();
     assert_eq!((&versions[1]["note"], &versions[1]["is_active"]), (&json!("second"), &json!(true)), "{versions}");
@@ -163,13 +168,25 @@ fn the_document_lists_every_route(stage: &Stage) {
     let paths = document["paths"].as_object().expect("paths");
     let listed: Vec<&str> = paths.keys().map(String::as_str).collect();
     let p = "/v1/processors/{processor}";
-    let mut expected = vec!["/health/live", "/health/ready", "/metrics", "/v1", "/v1/hosts", "/v1/openapi.json", "/v1/processors"];
-    let own = ["", "/cutovers", "/deployment", "/pause", "/resume", "/rollback", "/stores/{store}/{key}", "/tasks", "/versions"];
+    let mut expected =
+        vec!["/health/live", "/health/ready", "/metrics", "/v1", "/v1/hosts", "/v1/openapi.json", "/v1/processors"];
+    let own = [
+        "",
+        "/cutovers",
+        "/deployment",
+        "/pause",
+        "/resume",
+        "/rollback",
+        "/stores/{store}/{key}",
+        "/tasks",
+        "/versions",
+    ];
     let own: Vec<String> = own.iter().map(|end| format!("{p}{end}")).collect();
     expected.extend(own.iter().map(String::as_str));
     assert_eq!(listed, expected);
     for (path, methods) in paths {
-        let wanted: BTreeSet<&str> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+        let wanted: BTreeSet<&str> =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
         for (method, operation) in methods.as_object().expect("methods") {
             let given = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
             let given = given.iter().filter(|p| p["in"] == "path").filter_map(|p| p["name"].as_str());

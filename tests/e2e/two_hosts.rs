@@ -6,14 +6,13 @@ mod outputs;
 #[path = "two_hosts/stage.rs"]
 mod stage;
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use stage::{KEYS, Load, PARTITIONS, Stage};
+use stage::{KEYS, Load, Stage};
 use wasmill_tests::brokers::BrokerKind;
 use wasmill_tests::http::Answered;
 use wasmill_tests::until::{LONG, until};
@@ -26,9 +25,15 @@ const ROLLOUT_MAX: Duration = Duration::from_secs(60);
 const TAKE_OVER_MAX: Duration = Duration::from_secs(10 + 5);
 
 fn main() -> ExitCode {
-    let trial = |kind: BrokerKind| Trial::test(format!("{kind}::two_hosts"), move || two_hosts(kind));
-    let trials = [BrokerKind::Embedded, BrokerKind::Kafka].into_iter().map(trial);
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let trial = |name: &str, kind: BrokerKind, check: fn(BrokerKind) -> Result<(), Failed>| {
+        Trial::test(format!("{kind}::{name}"), move || check(kind))
+    };
+    let trials = vec![
+        trial("two_hosts", BrokerKind::Embedded, two_hosts),
+        trial("two_hosts", BrokerKind::Kafka, two_hosts),
+        trial("a_host_that_cannot_follow_leaves", BrokerKind::Embedded, a_host_that_cannot_follow_leaves),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 fn two_hosts(kind: BrokerKind) -> Result<(), Failed> {
@@ -51,7 +56,7 @@ fn two_hosts(kind: BrokerKind) -> Result<(), Failed> {
     for host in &mut stage.hosts {
         assert!(host.child.stop().success(), "{}", host.child.last_words());
     }
-    outputs::check(&stage.broker, sent);
+    outputs::check(&stage.broker, sent, 5);
     Ok(())
 }
 
@@ -90,13 +95,7 @@ fn a_host_is_killed_while_it_still_prepares(stage: &mut Stage) {
     assert_eq!(made.status, 201, "{made:?}");
     stage.await_only_prepared(0, "a");
     stage.hosts[1].child.kill();
-    let mut first_seen = BTreeMap::new();
-    until("the partitions of the killed host are served", LONG, || {
-        let now = stage.positions(0);
-        now.iter().for_each(|(p, next)| _ = first_seen.entry(*p).or_insert(*next));
-        let served = now.iter().filter(|(p, next)| *next > &first_seen[*p]).count();
-        (served == PARTITIONS as usize).then_some(())
-    });
+    stage.await_running(0);
     let taken_over = stood_still.elapsed();
     assert!(taken_over <= TAKE_OVER_MAX, "served again only after {taken_over:?}");
     let revision = made.json()["revision"].as_u64().expect("a number") + 1;
@@ -133,6 +132,45 @@ fn another_manifest_is_refused(stage: &Stage) {
     assert_eq!(refused.code, Some(2), "{refused:?}");
     let says = ["runs another manifest of application `app`", "stop it, or start it with this manifest too"];
     assert!(says.iter().all(|text| refused.err.contains(text)), "{refused:?}");
+}
+
+/// A host that was away gets its partitions back, but not the component of the version that made their last records: it
+/// calls nothing, leaves after a minute, and takes part again with a version that it gets.
+fn a_host_that_cannot_follow_leaves(kind: BrokerKind) -> Result<(), Failed> {
+    let stage = Stage::new(kind)?;
+    stage.await_shared_out();
+    let load = Load::new(&stage.broker)?;
+    let sent = thread::scope(|scope| {
+        let feeding = scope.spawn(|| load.feed());
+        let until_here = load.until_dropped();
+        stage.hosts[1].child.pause();
+        let made = stage.upload_other_bytes(0, "2");
+        assert_eq!(made.status, 201, "{made:?}");
+        let revision = made.json()["revision"].as_u64().expect("a number");
+        stage.await_revision(&[0], revision);
+        stage.await_running(0);
+        stage.forget_uploads();
+        stage.hosts[1].child.go_on();
+        let waits = || stage.hosts[1].processor()["workers"][0]["waits_for"].as_u64();
+        until("the second host waits for what it cannot get", LONG, || (waits() == Some(revision)).then_some(()));
+        let ready = stage.hosts[1].ask.get("/health/ready");
+        assert!(
+            ready.status == 503 && ready.detail().contains("is not complete in __wasmill_app_components"),
+            "{ready:?}"
+        );
+        // It leaves, and the first host serves everything again.
+        stage.await_running(0);
+        assert_eq!(stage.positions(1).len(), 0);
+        let made = stage.upload(0, "3", None, true);
+        assert_eq!(made.status, 201, "{made:?}");
+        stage.await_revision(&[0, 1], made.json()["revision"].as_u64().expect("a number"));
+        stage.await_shared_out();
+        drop(until_here);
+        feeding.join().expect("the feeder does not panic")
+    });
+    stage.await_committed(sent);
+    outputs::check(&stage.broker, sent, 3);
+    Ok(())
 }
 
 fn whichever_is_asked_answers(stage: &Stage) {

@@ -25,7 +25,11 @@ pub(super) async fn component(headers: &HeaderMap, mut body: Body) -> Result<Vec
     let mut is_too_large = is_told_too_large;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "cut-off", format!("the upload was cut off, nothing changed: {error}"))
+            Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "cut-off",
+                format!("the upload was cut off, nothing changed: {error}"),
+            )
         })?;
         let Ok(data) = frame.into_data() else { continue };
         is_too_large |= bytes.len() + data.len() > COMPONENT_BYTES_MAX;

@@ -23,9 +23,20 @@ pub enum Order {
         is_awaited: bool,
     },
     /// Another kept version becomes active; the one before it if there is no number.
-    RollBack { processor: String, to: Option<u64>, why: String, base: Option<u64> },
-    Pause { processor: String, base: Option<u64> },
-    Resume { processor: String, base: Option<u64> },
+    RollBack {
+        processor: String,
+        to: Option<u64>,
+        why: String,
+        base: Option<u64>,
+    },
+    Pause {
+        processor: String,
+        base: Option<u64>,
+    },
+    Resume {
+        processor: String,
+        base: Option<u64>,
+    },
     /// The committed value of a key.
     Stored {
         processor: String,
@@ -35,7 +46,9 @@ pub enum Order {
         is_forwarded: bool,
     },
     /// Where revisions took over, newest last.
-    Cutovers { processor: String },
+    Cutovers {
+        processor: String,
+    },
 }
 
 /// What came of an order.

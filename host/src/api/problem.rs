@@ -97,7 +97,9 @@ async fn text_of(body: Body) -> String {
 
 fn said_of(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::METHOD_NOT_ALLOWED => "this route does not take that method: GET /v1/openapi.json lists what it takes",
+        StatusCode::METHOD_NOT_ALLOWED => {
+            "this route does not take that method: GET /v1/openapi.json lists what it takes"
+        }
         StatusCode::GATEWAY_TIMEOUT => "it was not decided in time: look at the deployment for what came of it",
         _ => "the request is not as it should be",
     }

@@ -47,7 +47,9 @@ pub struct ApiSettings {
 pub enum ApiError {
     #[error("the interface cannot listen on {address}: {error}; set `[host] http` to another address")]
     Listen { address: SocketAddr, error: std::io::Error },
-    #[error("the interface would listen beyond this machine, on {0}, without a token: set WASMILL_TOKEN, or `[host] http` to 127.0.0.1:PORT")]
+    #[error(
+        "the interface would listen beyond this machine, on {0}, without a token: set WASMILL_TOKEN, or `[host] http` to 127.0.0.1:PORT"
+    )]
     Open(SocketAddr),
     #[error("the system: {0}")]
     System(#[from] std::io::Error),

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, body};
 use super::order::{Answer, Order};
 use super::problem::Problem;
 use super::processors::{Changed, carry_out, changed, processor, unexpected};
 use super::view::{CutoverView, DeploymentView, VersionView};
+use super::{Api, body};
 
 /// What goes with an upload.
 #[derive(Deserialize, IntoParams)]
@@ -153,7 +153,9 @@ pub(super) fn base_of(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         return Ok(None);
     }
     let number = text.trim_matches('"').parse();
-    number.map(Some).map_err(|_| Problem::bad_request(format!("If-Match must be a revision such as \"7\", not `{text}`")))
+    number
+        .map(Some)
+        .map_err(|_| Problem::bad_request(format!("If-Match must be a revision such as \"7\", not `{text}`")))
 }
 
 fn tag_of(revision: u64) -> HeaderValue {
@@ -161,5 +163,6 @@ fn tag_of(revision: u64) -> HeaderValue {
 }
 
 fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body is not as it should be: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request(format!("the body is not as it should be: {error}")))
 }

@@ -26,7 +26,9 @@ impl Address {
         }
         let found = std::fs::read_to_string(data.join(FILE)).map_err(|_| {
             let data = data.display();
-            RemoteError::Absent(format!("no host runs in the data folder {data}: start one with `wasmill run`, or name it with --url"))
+            RemoteError::Absent(format!(
+                "no host runs in the data folder {data}: start one with `wasmill run`, or name it with --url"
+            ))
         })?;
         Ok(Self { url: format!("http://{}", found.trim()), token })
     }

@@ -68,7 +68,8 @@ fn processor_line(processor: &Value) -> String {
     let troubles = [&deployment["why"], &processor["refusal"]].into_iter().chain(of_workers);
     let mut troubles: Vec<&str> = troubles.chain(tasks.iter().map(|t| &t["why"])).filter_map(Value::as_str).collect();
     let waits = workers.iter().filter_map(|w| w["waits_for"].as_u64());
-    let waits: Vec<String> = waits.map(|r| format!("tasks wait for revision {r}, which does not run here yet")).collect();
+    let waits: Vec<String> =
+        waits.map(|r| format!("tasks wait for revision {r}, which does not run here yet")).collect();
     troubles.extend(waits.iter().map(String::as_str));
     troubles.dedup();
     troubles.iter().for_each(|trouble| text.push_str(&format!("    ! {trouble}\n")));

@@ -2,8 +2,8 @@
 //! what this host finds or is asked for. One thread; nothing here is ever in the way of a record.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -435,7 +435,8 @@ impl Turning {
         let now = self.clock.monotonic();
         if self.patience.is_over(processor, index, waits_for.is_some(), now) {
             let why = self.refusals.get(processor).cloned().unwrap_or_default();
-            let text = "leaves its group: its partitions were committed under a newer revision, which does not run here";
+            let text =
+                "leaves its group: its partitions were committed under a newer revision, which does not run here";
             tracing::error!(processor, worker = index, revision = waits_for, why, "{text}");
             self.parts.fleet.leave(processor, index);
         }

@@ -136,7 +136,11 @@ impl Fleet {
     /// Stops or goes on calling.
     pub fn run(&self, processor: &str, is_running: bool) {
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_running { paused.remove(processor) } else { paused.insert(processor.to_owned()) };
+        if is_running {
+            paused.remove(processor)
+        } else {
+            paused.insert(processor.to_owned())
+        };
         drop(paused);
         for worker in self.lock().iter().filter(|w| w.processor == processor) {
             worker.command(if is_running { Command::Resume } else { Command::Pause });

@@ -197,7 +197,8 @@ impl Host {
         };
         let server = Server::start(listener, interface.api())?;
         if server.address().ip().is_unspecified() {
-            let text = "questions about keys are not forwarded to this host: give `[host] http` an address that others reach";
+            let text =
+                "questions about keys are not forwarded to this host: give `[host] http` an address that others reach";
             tracing::warn!(address = %server.address(), "{text}");
         } else {
             self.control.set_address(server.address().to_string());

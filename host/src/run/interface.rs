@@ -12,8 +12,8 @@ use super::operator::{Deploy, Operator};
 use super::published::Published;
 use super::query::QueryError;
 use crate::api::{
-    Answer, Api, ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, Order, ProcessorView,
-    Refused, StoredView, TaskView, VersionView, WorkerView,
+    Answer, Api, ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, Order,
+    ProcessorView, Refused, StoredView, TaskView, VersionView, WorkerView,
 };
 use crate::deployment::{Deployment, HostRecord, Running, Version};
 use crate::kafka::Tail;
@@ -140,8 +140,12 @@ impl Interface {
         let has_it = |h: &HostRecord| h.tasks.get(processor).is_some_and(|all| all.contains(&partition.0));
         let text = match others.clone().find(|(_, h)| has_it(h)) {
             Some((_, HostRecord { address: Some(address), .. })) => return Ok(address.clone()),
-            Some((name, _)) => format!("host {name} has partition {partition}, and tells nobody where to ask it: ask there"),
-            None => format!("partition {partition} of `{processor}` is on its way from host to host: ask again in a moment"),
+            Some((name, _)) => {
+                format!("host {name} has partition {partition}, and tells nobody where to ask it: ask there")
+            }
+            None => {
+                format!("partition {partition} of `{processor}` is on its way from host to host: ask again in a moment")
+            }
         };
         Err(Refused::Unavailable(text))
     }
@@ -183,9 +187,10 @@ impl From<Refusal> for Refused {
 }
 
 fn host(name: &str, record: &HostRecord) -> HostView {
-    let prepared = record.prepared.iter().map(|(processor, p)| {
-        (processor.clone(), CandidateView { revision: p.revision, refusal: p.refusal.clone() })
-    });
+    let prepared = record
+        .prepared
+        .iter()
+        .map(|(processor, p)| (processor.clone(), CandidateView { revision: p.revision, refusal: p.refusal.clone() }));
     HostView {
         name: name.to_owned(),
         wasmill: record.wasmill.clone(),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::wiring::{kafka_settings, task_setup};
 use super::reach::{CommandError, Reach, failed, processor};
+use super::wiring::{kafka_settings, task_setup};
 use crate::client::{Located, Metadata};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Manifest;

@@ -77,7 +77,8 @@ pub fn slow_clients_are_given_up(stage: &Stage) {
     let address = &stage.ask.address;
     let head = format!("POST {VERSIONS} HTTP/1.1\r\nhost: {address}\r\n");
     let body = format!("{head}content-length: 1000\r\n\r\nabc");
-    let cases = [("nothing", "", ""), ("half a head", head.as_str(), ""), ("half a body", body.as_str(), "HTTP/1.1 408 ")];
+    let cases =
+        [("nothing", "", ""), ("half a head", head.as_str(), ""), ("half a body", body.as_str(), "HTTP/1.1 408 ")];
     thread::scope(|scope| {
         for (name, sent, answer) in cases {
             scope.spawn(move || {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wasmill::kafka::Feed;
+use wasmill_tests::admin::Admin;
 use wasmill_tests::brokers::{Broker, BrokerKind};
 use wasmill_tests::child::Child;
 use wasmill_tests::http::{Answered, Interface};
@@ -65,12 +66,29 @@ impl Stage {
 
     /// Deploys a version that marks its outputs with a tag.
     pub fn upload(&self, host: usize, tag: &str, base: Option<u64>, is_awaited: bool) -> Answered {
+        let component = std::fs::read(guest("guest-stamp")).expect("a built component");
+        self.upload_bytes(host, tag, base, is_awaited, &component)
+    }
+
+    /// The same, of a component whose file no host has yet.
+    pub fn upload_other_bytes(&self, host: usize, tag: &str) -> Answered {
+        let component = std::fs::read(guest("guest-stamp")).expect("a built component");
+        // A custom section at the end.
+        self.upload_bytes(host, tag, None, true, &[&component[..], &[0, 5, 4], b"away"].concat())
+    }
+
+    /// Nobody gets a component any more that it does not have.
+    pub fn forget_uploads(&self) {
+        let (admin, topic) = (Admin::new(&self.broker), "__wasmill_app_components");
+        admin.delete_records(topic, 0, admin.watermarks(topic, 0).end).expect("records are removed");
+    }
+
+    fn upload_bytes(&self, host: usize, tag: &str, base: Option<u64>, is_awaited: bool, component: &[u8]) -> Answered {
         let settings = format!("%7B%22tag%22%3A%22{tag}%22%7D");
         let path = format!("/v1/processors/stamp/versions?settings={settings}&note={tag}&wait={is_awaited}");
-        let component = std::fs::read(guest("guest-stamp")).expect("a built component");
         let base = base.map(|revision| format!("\"{revision}\""));
         let headers: Vec<(&str, &str)> = base.iter().map(|base| ("if-match", base.as_str())).collect();
-        self.hosts[host].ask.send("POST", &path, &headers, &component)
+        self.hosts[host].ask.send("POST", &path, &headers, component)
     }
 
     /// Waits until the workers of these hosts run a revision.
@@ -104,6 +122,17 @@ impl Stage {
             let all: BTreeSet<i64> = running.iter().flat_map(|p| p.keys().copied()).collect();
             let is_shared = running.iter().all(|p| !p.is_empty()) && all.len() == PARTITIONS as usize;
             (is_shared && told).then_some(())
+        });
+    }
+
+    /// Waits until a host serves all partitions: each goes on from where it is first seen.
+    pub fn await_running(&self, host: usize) {
+        let mut first_seen = BTreeMap::new();
+        until("one host serves all partitions", LONG, || {
+            let now = self.positions(host);
+            now.iter().for_each(|(p, next)| _ = first_seen.entry(*p).or_insert(*next));
+            let served = now.iter().filter(|(p, next)| *next > &first_seen[*p]).count();
+            (served == PARTITIONS as usize).then_some(())
         });
     }
 
