@@ -10,5 +10,5 @@ chaos:       ; $(XTASK) chaos
 lint:        ; $(XTASK) lint
 fmt:         ; cargo fmt --all
 
-export ONCE SEEDS ROUNDS SEED KAFKA
+export ONCE SEEDS ROUNDS SEED KAFKA RECORDS
 .PHONY: demo test bench sim sim-mutants chaos lint fmt

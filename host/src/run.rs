@@ -25,7 +25,7 @@ pub use components::{ComponentProblem, Components, Prepared, tick_interval};
 pub use control::{Overview, Refusal};
 pub use dlq::{DlqCommand, dlq};
 pub use folder::{DataFolder, FolderError};
-pub use host::{Host, RunError};
+pub use host::{Host, Observer, RunError};
 pub use offsets::{OffsetsCommand, offsets};
 pub use operator::{Deploy, Operator};
 pub use published::Published;

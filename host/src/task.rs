@@ -279,7 +279,7 @@ impl Task {
         let called = processor.process(batch, &mut self.scope);
         let last = batch.record(batch.len() - 1);
         let (records, next) = (batch.len(), Offset(last.offset + 1));
-        let newest_ms = batch_newest(batch.records().map(|r| r.timestamp_ms));
+        let newest_ms = batch.newest_ms();
         match called {
             Ok(()) => {
                 self.scope.stores.iter_mut().for_each(|s| s.end_call(true));
@@ -479,10 +479,6 @@ impl Task {
 
 /// How far record timestamps may drive stream time past the wall clock: one minute of skew between machines.
 const STREAM_TIME_LEAD_MS_MAX: i64 = 60_000;
-
-fn batch_newest(timestamps: impl Iterator<Item = i64>) -> i64 {
-    timestamps.max().unwrap_or_default()
-}
 
 /// A fault and the number of times in a row that one record, alone and on a fresh instance, led to it.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 //! reads a topic to its end. Prints one line of JSON: what it cost per record.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,9 @@ use wasmill::task::{Start, State, TaskSetup, VersionName};
 use wasmill::wasm::{Component, Engine, EngineOptions, Limits, OpenDocument, StoreName, WasmVersion};
 use wasmill::worker::{ActiveVersion, Bounds, OnError, Setup, Turn, Worker};
 
-use crate::workload::{Logic, Native};
+use crate::brokers::PARTITIONS;
+use crate::native::Native;
+use crate::workload::Logic;
 
 /// What a run of the engine is told.
 pub struct Order {
@@ -25,8 +28,35 @@ pub struct Order {
     pub component: Option<String>,
     pub input: String,
     pub output: String,
-    pub partitions: usize,
+    pub changelog: String,
     pub records: u64,
+}
+
+impl Order {
+    /// As arguments of the process.
+    pub fn words(&self) -> Vec<String> {
+        let component = self.component.clone().unwrap_or_else(|| "native".into());
+        let [bootstrap, application] = [&self.bootstrap, &self.application].map(String::clone);
+        let [input, output, changelog] = [&self.input, &self.output, &self.changelog].map(String::clone);
+        let (logic, records) = (self.logic.name().to_owned(), self.records.to_string());
+        vec![bootstrap, application, logic, component, input, output, changelog, records]
+    }
+
+    pub fn of_words(words: &[String]) -> anyhow::Result<Self> {
+        let [bootstrap, application, logic, component, input, output, changelog, records] = words else {
+            bail!("engine takes bootstrap, application, logic, component, input, output, changelog, records");
+        };
+        Ok(Self {
+            bootstrap: bootstrap.clone(),
+            application: application.clone(),
+            logic: Logic::of_name(logic).context("no such logic")?,
+            component: (component != "native").then(|| component.clone()),
+            input: input.clone(),
+            output: output.clone(),
+            changelog: changelog.clone(),
+            records: records.parse()?,
+        })
+    }
 }
 
 /// No run of a bench takes longer; one that does has stalled.
@@ -39,21 +69,17 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
     let active = ActiveVersion { name, version: version(order)? };
     let mut worker = Worker::new(setup(order), client, Arc::new(SystemClock::new()), active);
     let limit = Instant::now() + PATIENCE;
-    while !is_running(&worker.status(), order.partitions) {
+    while !is_running(&worker.status()) {
         turn(&mut worker, limit)?;
     }
-    let (before, began) = (cpu(), Instant::now());
+    let (before, threads, began) = (cpu(), threads_ns(), Instant::now());
     let mut commits = worker.counters().commits;
-    loop {
+    while commits == worker.counters().commits || !is_all_committed(&worker.status(), order.records) {
+        commits = worker.counters().commits;
         turn(&mut worker, limit)?;
-        if worker.counters().commits != commits {
-            commits = worker.counters().commits;
-            if worker.counters().records >= order.records && worker.status().tasks.iter().all(|t| t.sequence > 0) {
-                break;
-            }
-        }
     }
     let (spent, took) = (cpu() - before, began.elapsed());
+    let threads = per_record(&threads, &threads_ns(), order.records);
     let counters = worker.counters();
     ensure!(counters.records == order.records, "{} records instead of {}", counters.records, order.records);
     ensure!(counters.dead_letters == 0 && counters.commits_failed == 0, "{counters:?}");
@@ -62,6 +88,8 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
         "records_per_second": order.records as f64 / took.as_secs_f64(),
         "outputs": counters.outputs,
         "commits": counters.commits,
+        "calls": counters.calls,
+        "threads_cpu_ns": threads,
     });
     println!("{line}");
     Ok(())
@@ -75,12 +103,16 @@ fn turn(worker: &mut Worker<KafkaClient>, limit: Instant) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn is_running(status: &wasmill::worker::WorkerStatus, partitions: usize) -> bool {
-    status.tasks.len() == partitions && status.tasks.iter().all(|t| t.state == State::Running)
+fn is_running(status: &wasmill::worker::WorkerStatus) -> bool {
+    status.tasks.len() == PARTITIONS as usize && status.tasks.iter().all(|t| t.state == State::Running)
+}
+
+/// The input is written without transactions, so that its offsets count its records.
+fn is_all_committed(status: &wasmill::worker::WorkerStatus, records: u64) -> bool {
+    status.tasks.iter().flat_map(|t| &t.committed).map(|next| next.0 as u64).sum::<u64>() >= records
 }
 
 fn settings(order: &Order) -> KafkaSettings {
-    let stores = order.logic.stores();
     KafkaSettings {
         user: [("bootstrap.servers".to_owned(), order.bootstrap.clone())].into(),
         application: order.application.clone(),
@@ -88,7 +120,7 @@ fn settings(order: &Order) -> KafkaSettings {
         host: "bench".into(),
         inputs: vec![order.input.clone()],
         outputs: vec![order.output.clone()],
-        changelogs: (0..stores).map(|_| format!("{}-changelog", order.output)).collect(),
+        changelogs: (0..order.logic.stores()).map(|_| order.changelog.clone()).collect(),
         ..KafkaSettings::default()
     }
 }
@@ -110,6 +142,7 @@ fn setup(order: &Order) -> Setup {
         commit_records_max: 600_000,
         commit_writes_max: 1_500_000,
         commit_bytes_max: 256 << 20,
+        overlap: true,
         ..Bounds::default()
     };
     let open = |_, _| Ok(Box::new(MemoryStore::new(false)) as Box<dyn Store>);
@@ -125,18 +158,14 @@ fn setup(order: &Order) -> Setup {
 
 fn version(order: &Order) -> anyhow::Result<Box<dyn Version>> {
     let Some(path) = &order.component else { return Ok(Box::new(Native(order.logic))) };
-    let bytes = std::fs::read(path).with_context(|| format!("{path}: build components with `make demo`"))?;
+    let bytes = std::fs::read(path).with_context(|| format!("{path}: `make bench` builds the components"))?;
     let engine = Engine::new(EngineOptions::default()).map_err(anyhow::Error::msg)?;
     let component = Component::compile(&engine, &bytes, &Limits::default())?;
     let stores = (0..order.logic.stores()).map(|_| StoreName { name: "balance".into(), scans: false });
     let document = OpenDocument {
         application: order.application.clone(),
         processor: "bench".into(),
-        settings: if order.logic.stores() > 0 {
-            serde_json::json!({ "parser": "serde" })
-        } else {
-            serde_json::json!({})
-        },
+        settings: order.logic.settings(),
         inputs: vec![order.input.clone()],
         outputs: vec![if order.logic.stores() > 0 { "balances".into() } else { order.output.clone() }],
         stores: stores.collect(),
@@ -155,4 +184,31 @@ fn cpu() -> Duration {
     };
     let of = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
     of(usage.ru_utime) + of(usage.ru_stime)
+}
+
+/// CPU nanoseconds of each thread so far, by its number, with its name.
+fn threads_ns() -> BTreeMap<u64, (String, u64)> {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
+    let of = |folder: std::path::PathBuf| {
+        let id = folder.file_name()?.to_str()?.parse().ok()?;
+        let name = std::fs::read_to_string(folder.join("comm")).ok()?.trim().to_owned();
+        let ns = std::fs::read_to_string(folder.join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
+        Some((id, (name, ns)))
+    };
+    tasks.filter_map(|task| of(task.ok()?.path())).collect()
+}
+
+/// What each thread used, the busiest first; librdkafka names its threads alike in consumer and producer.
+fn per_record(
+    before: &BTreeMap<u64, (String, u64)>,
+    after: &BTreeMap<u64, (String, u64)>,
+    records: u64,
+) -> Vec<(String, u64)> {
+    let spent = |(id, (name, ns)): (&u64, &(String, u64))| {
+        let earlier = before.get(id).map_or(0, |(_, ns)| *ns);
+        (name.clone(), (ns - earlier) / records)
+    };
+    let mut threads: Vec<_> = after.iter().map(spent).filter(|(_, ns)| *ns > 0).collect();
+    threads.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+    threads
 }

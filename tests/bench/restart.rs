@@ -2,8 +2,7 @@
 //! million keys in its store. A store in memory is restored from its changelog, one on disk goes on from what it holds.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,37 +13,29 @@ use wasmill_tests::brokers::Broker;
 use wasmill_tests::child::Child;
 use wasmill_tests::member::Member;
 
+use crate::brokers::Place;
+use crate::report::{Figure, Row};
+
 /// Keys of the store at the moment of the kill.
-pub const KEYS: u64 = 1_000_000;
+const KEYS: u64 = 1_000_000;
 
 const PARTITIONS: i32 = 4;
 
 /// Far beyond any honest restart.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What one kind of store took.
-pub struct Restart {
-    pub store: &'static str,
-    pub keys: u64,
-    /// From the kill to the first committed record.
-    pub took: Duration,
-}
-
-/// Kills and restarts a host per kind of store. `build` holds the programs, `keys` are filled in before.
+/// Kills and restarts a host per kind of store, on one broker.
 ///
 /// # Errors
 /// A host ends by itself, or does not get through in time.
-pub fn restart(build: &Path, broker: &Broker, keys: u64) -> anyhow::Result<Vec<Restart>> {
-    ["memory", "disk"].into_iter().map(|store| Run::new(build, broker, store)?.measure(store, keys)).collect()
-}
-
-/// As lines to print.
-pub fn lines(restarts: &[Restart]) -> String {
-    let mut lines = String::from("kill -9 to the first record committed again\n");
-    for Restart { store, keys, took } in restarts {
-        let _ = writeln!(lines, "{store:<10} {:>12.2} s  ({keys} keys)", took.as_secs_f64());
-    }
-    lines
+pub fn measure(place: &Place) -> anyhow::Result<Vec<Row>> {
+    let row = |store: &'static str| {
+        let took = Run::new(&place.broker, store)?.measure(KEYS)?.as_secs_f64();
+        let figure = Figure { text: format!("{took:.2} s with {KEYS} keys"), value: took, bar: None };
+        let name = format!("{store} store, {}", place.kind());
+        Ok(Row { name, figures: vec![figure], runs: serde_json::Value::Null })
+    };
+    ["memory", "disk"].into_iter().map(row).collect()
 }
 
 struct Run {
@@ -56,7 +47,9 @@ struct Run {
 }
 
 impl Run {
-    fn new(build: &Path, broker: &Broker, store: &'static str) -> anyhow::Result<Self> {
+    fn new(broker: &Broker, store: &'static str) -> anyhow::Result<Self> {
+        let program = std::env::current_exe()?;
+        let build = program.parent().context("a program lies in target/release")?;
         let folder = tempfile::tempdir()?;
         let (application, input) = (format!("restart-{store}"), format!("restart-{store}-payments"));
         let component = build.parent().context("target")?.join("wasm32-wasip2/guest/guest_balance.wasm");
@@ -76,7 +69,8 @@ impl Run {
         Ok(Self { program: build.join("wasmill"), folder, input, kafka, asker })
     }
 
-    fn measure(&self, store: &'static str, keys: u64) -> anyhow::Result<Restart> {
+    /// From the kill to the first committed record.
+    fn measure(&self, keys: u64) -> anyhow::Result<Duration> {
         let mut host = self.start()?;
         // Its topics are there once it has begun its tasks.
         self.wait(&mut host, &[0; PARTITIONS as usize])?;
@@ -90,7 +84,7 @@ impl Run {
         self.wait(&mut host, &ends)?;
         let took = killed.elapsed();
         host.stop();
-        Ok(Restart { store, keys, took })
+        Ok(took)
     }
 
     fn start(&self) -> anyhow::Result<Child> {

@@ -38,8 +38,18 @@ impl fmt::Display for BrokerKind {
     }
 }
 
+/// What the process is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Ready soon.
+    Quick,
+    /// As fast as it can be once warm, for measurements.
+    Steady,
+}
+
 pub struct Broker {
     pub kind: BrokerKind,
+    pace: Pace,
     port: u16,
     /// Before the folder, so that it ends before its files go.
     child: Option<Child>,
@@ -53,8 +63,12 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker in a fresh folder and waits until it serves.
     pub fn start(kind: BrokerKind) -> anyhow::Result<Self> {
+        Self::start_at(kind, Pace::Quick)
+    }
+
+    pub fn start_at(kind: BrokerKind, pace: Pace) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("wasmill-{kind}-")).tempdir()?;
-        let mut broker = Self { kind, port: port::free(), child: None, folder, kills: 0, is_killed: false };
+        let mut broker = Self { kind, pace, port: port::free(), child: None, folder, kills: 0, is_killed: false };
         if kind == BrokerKind::Kafka {
             kafka::format(broker.folder.path(), broker.port, port::free())?;
         }
@@ -89,7 +103,7 @@ impl Broker {
         let command = match self.kind {
             BrokerKind::Embedded => embedded::command(self.folder.path(), &self.address())?,
             BrokerKind::Wasmill => embedded::program(self.folder.path(), self.port)?,
-            BrokerKind::Kafka => kafka::command(self.folder.path()),
+            BrokerKind::Kafka => kafka::command(self.folder.path(), self.pace),
         };
         let child = Child::start(command, self.folder.path().join("broker.log"))?;
         let child = self.child.insert(child);

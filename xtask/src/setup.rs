@@ -36,6 +36,16 @@ pub fn kafka() -> anyhow::Result<Done> {
     Ok(Done::Ok)
 }
 
+/// The same where Java and Maven are there; the bench does without.
+pub fn kafka_if_java() -> anyhow::Result<Done> {
+    let missing =
+        [("java", "-version"), ("mvn", "-v")].into_iter().find(|(tool, word)| answer(tool, &[word]).is_none());
+    match missing {
+        Some((tool, _)) => Ok(Done::NotRun(format!("there is no `{tool}`: install Java 17 and Maven"))),
+        None => kafka(),
+    }
+}
+
 /// kcat is on the path, or Debian's is installed where we may do that.
 pub fn kcat() -> anyhow::Result<Done> {
     if answer("kcat", &["-V"]).is_some() {

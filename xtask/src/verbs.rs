@@ -24,7 +24,7 @@ const TEST: &[Part] = &[
     Part::cargo("build", BUILD),
     Part::cargo("all tests", "test --release --workspace --no-fail-fast"),
     Part::built("simulation", "simulation --seeds 500"),
-    Part::built("the exchange", "exchange run --records 20000"),
+    Part::built("the exchange", "exchange run --records 30000 --rate 8000 --swaps"),
     Part::built("chaos", "chaos --rounds 5"),
 ];
 
@@ -36,8 +36,13 @@ const DEMO: &[Part] = &[
     Part::step("the exchange", demo::run_exchange),
 ];
 
-const BENCH: &[Part] =
-    &[Part::step("components", guests::build), Part::cargo("build", BUILD), Part::built("bench", "bench")];
+const BENCH: &[Part] = &[
+    Part::step("toolchain", setup::toolchain),
+    Part::step("Apache Kafka's jars", setup::kafka_if_java),
+    Part::step("components", guests::build),
+    Part::cargo("build", BUILD),
+    Part::built("bench", "bench"),
+];
 
 /// `ROUNDS` and `SEED` are read by the program itself.
 const CHAOS: &[Part] = &[
@@ -67,7 +72,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "lint", about: "format, clippy, house rules", parts: LINT },
     Verb { name: "guests", about: "builds the components", parts: &[Part::step("guests", guests::build)] },
     Verb { name: "demo", about: "the exchange, live; KAFKA=host:port for a broker of yours", parts: DEMO },
-    Verb { name: "bench", about: "components against native Rust", parts: BENCH },
+    Verb { name: "bench", about: "every bar, measured (RECORDS=1000000; words: --strict, --only TEXT)", parts: BENCH },
     Verb {
         name: "sim",
         about: "the seeded simulation (SEEDS=500)",

@@ -1,6 +1,7 @@
 //! What a person sees while the exchange runs: a block that is redrawn on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, Write};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -20,16 +21,24 @@ pub struct Display {
     last: Option<Instant>,
     /// Lines of the block on the screen.
     drawn: usize,
+    /// What an operator does meanwhile.
+    notes: Option<Receiver<String>>,
 }
 
 impl Display {
     pub fn new() -> Self {
         let is_terminal = std::io::stdout().is_terminal();
-        Self { is_terminal, begun: Instant::now(), last: None, drawn: 0 }
+        Self { is_terminal, begun: Instant::now(), last: None, drawn: 0, notes: None }
+    }
+
+    /// Tells, between its own lines, what comes from elsewhere.
+    pub fn with_notes(notes: Receiver<String>) -> Self {
+        Self { notes: Some(notes), ..Self::new() }
     }
 
     /// Shows how far it is, if it is time to.
     pub fn show(&mut self, phase: &str, sent: u64, progress: &Progress) {
+        self.tell();
         let interval = if self.is_terminal { REDRAW } else { LINE };
         if self.last.is_none_or(|last| last.elapsed() >= interval) {
             self.last = Some(Instant::now());
@@ -39,8 +48,20 @@ impl Display {
 
     /// Shows the last state, whatever was shown before.
     pub fn close(&mut self, phase: &str, sent: u64, progress: &Progress) {
+        self.tell();
         self.draw(phase, sent, progress);
         self.drawn = 0;
+    }
+
+    /// Tells what has come from elsewhere.
+    pub fn tell(&mut self) {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        for note in self.notes.iter().flat_map(Receiver::try_iter) {
+            // In place of the block, which is drawn anew below it.
+            let up = if self.drawn == 0 { String::new() } else { format!("\x1b[{}A\x1b[J", self.drawn) };
+            self.drawn = 0;
+            println!("{up}{seconds:6.1} s  {note}");
+        }
     }
 
     fn draw(&mut self, phase: &str, sent: u64, progress: &Progress) {

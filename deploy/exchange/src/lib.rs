@@ -10,3 +10,4 @@ pub mod progress;
 pub mod record;
 pub mod run;
 pub mod topics;
+pub mod versions;

@@ -49,13 +49,16 @@ struct RunLine {
     /// Seconds without any news after which what is missing counts as lost.
     #[arg(long, default_value_t = 30)]
     patience: u64,
+    /// Change versions of `transaction` meanwhile: a new one, a bad one that is taken back, and back to the first.
+    #[arg(long)]
+    swaps: bool,
 }
 
 fn main() -> ExitCode {
     if let Some(code) = wasmill::wasm::compile::child_main(std::env::args_os()) {
         return code;
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Verb::Run(line) = Line::parse().verb;
     match run_once(line) {
@@ -81,6 +84,7 @@ fn run_once(line: RunLine) -> anyhow::Result<bool> {
             records_per_second: line.rate,
             patience: Duration::from_secs(line.patience),
         },
+        has_swaps: line.swaps,
     };
     let report = run(&settings)?;
     println!("\n{report}");

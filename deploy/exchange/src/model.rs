@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use crate::record::Record;
 use crate::topics;
 
+/// What a version of `transaction` that charges a fee charges, in ten-thousandths of the credit.
+pub const FEE_BASIS_POINTS: u32 = 25;
+
 /// The records of a run, by topic, each partition in order.
 pub struct Topics<'r> {
     by_name: BTreeMap<&'r str, Vec<&'r Record>>,

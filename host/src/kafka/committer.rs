@@ -124,7 +124,8 @@ impl Committer {
         producer.begin().map_err(Failed::Resolve)?;
         let stores = self.plan.changelogs.len();
         let cutovers = cutovers(&self.plan, &commit.tasks);
-        write_cutovers(&self.plan, producer, &cutovers, deadline).map_err(Failed::of_write)?;
+        let written = write_cutovers(&self.plan, producer, &cutovers, deadline);
+        written.map_err(|error| Failed::of_write(producer.reason(error)))?;
         for (index, task) in commit.tasks.iter().enumerate() {
             let written = write_task(&self.plan, producer, task, 1 + index * stores, deadline);
             written.map_err(|error| Failed::of_write(producer.reason(error)))?;
@@ -228,12 +229,13 @@ fn write_cutovers(
     records: &[(String, String)],
     deadline: Instant,
 ) -> Result<(), ClientError> {
-    let Some(cutovers) = &plan.cutovers else { return Ok(()) };
+    let Some(cutovers) = plan.cutovers.as_ref().filter(|_| !records.is_empty()) else { return Ok(()) };
+    let topic = producer.topic(&cutovers.topic)?;
     let timestamp_ms = SystemClock::new().wall_ms();
     records.iter().try_for_each(|(key, value)| {
         let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
         let record = Outgoing { key, value, timestamp_ms, headers: Headers::default() };
-        producer.write(&cutovers.topic, &record, deadline)
+        producer.write(topic, &record, deadline)
     })
 }
 
@@ -247,17 +249,24 @@ fn write_task(
     for (store, changes) in task.changes.iter().enumerate().filter(|(_, c)| !c.entries.is_empty()) {
         producer.write_changes(&plan.changelogs[store], task.partition.0, first_tag + store, changes, deadline)?;
     }
+    let mut topics = vec![None; plan.outputs.len()];
     for output in task.outputs.iter() {
+        let index = usize::from(output.output);
+        let topic = match topics[index] {
+            Some(topic) => topic,
+            None => *topics[index].insert(producer.topic(&plan.outputs[index])?),
+        };
         let record = Outgoing {
             key: output.key,
             value: output.value,
             timestamp_ms: output.timestamp_ms,
             headers: output.headers,
         };
-        producer.write(&plan.outputs[usize::from(output.output)], &record, deadline)?;
+        producer.write(topic, &record, deadline)?;
     }
     for letter in &task.dead_letters {
         let Some(topic) = &plan.dead_letters else { continue };
+        let topic = producer.topic(topic)?;
         let record = Outgoing {
             key: letter.key.as_deref(),
             value: letter.value.as_deref(),

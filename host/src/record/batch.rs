@@ -13,6 +13,8 @@ pub struct Batch {
     starts: Vec<u32>,
     /// Records that carry [`ADDRESSEE_HEADER`]: hardly ever any.
     addressed: Vec<u32>,
+    /// The greatest timestamp.
+    newest_ms: i64,
 }
 
 /// Some consecutive records of a [`Batch`]: what one call of a processor gets.
@@ -37,7 +39,7 @@ impl BatchBuilder {
         frames.clear();
         starts.clear();
         addressed.clear();
-        Self { batch: Batch { input, partition, frames, starts, addressed } }
+        Self { batch: Batch { input, partition, frames, starts, addressed, newest_ms: i64::MIN } }
     }
 
     /// Adds a record; its offset must be greater than the one before.
@@ -47,6 +49,7 @@ impl BatchBuilder {
             self.batch.addressed.push(self.batch.starts.len() as u32);
         }
         self.batch.starts.push(self.batch.frames.len() as u32);
+        self.batch.newest_ms = self.batch.newest_ms.max(record.timestamp_ms);
         frame::write_input(&mut self.batch.frames, record);
     }
 
@@ -151,6 +154,14 @@ impl<'a> BatchRef<'a> {
         (0..this.len()).map(move |i| this.record(i))
     }
 
+    /// The greatest timestamp of these records. There is at least one.
+    pub fn newest_ms(&self) -> i64 {
+        if self.len() == self.batch.len() {
+            return self.batch.newest_ms;
+        }
+        self.records().map(|record| record.timestamp_ms).fold(i64::MIN, i64::max)
+    }
+
     /// The records as one list of input frames.
     pub fn frames(&self) -> &'a [u8] {
         let start = |i: usize| self.batch.starts.get(i).map_or(self.batch.frames.len(), |s| *s as usize);
@@ -188,6 +199,7 @@ mod tests {
         assert_eq!(batch.part(1, 3).record(0), cases[1]);
         assert_eq!(batch.part(1, 2).frames().len(), INPUT_HEADER_LEN + 1 + headers.len());
         assert_eq!(batch.record(1).headers.iter().count(), 2);
+        assert_eq!((batch.whole().newest_ms(), batch.part(0, 2).newest_ms(), batch.part(0, 1).newest_ms()), (6, 5, -1));
         assert_eq!(batch.next_addressed(0), None);
     }
 

@@ -224,6 +224,11 @@ impl Host {
         self.fleet.statuses()
     }
 
+    /// Shows the workers, also to other threads.
+    pub fn observer(&self) -> Observer {
+        Observer { fleet: self.fleet.clone() }
+    }
+
     /// The first worker that has ended by itself, as an error.
     pub fn failure(&self) -> Option<RunError> {
         self.fleet.failure()
@@ -241,6 +246,19 @@ impl Host {
             broker.stop();
         }
         stopped
+    }
+}
+
+/// Looks at the workers of a host, from any thread.
+#[derive(Clone)]
+pub struct Observer {
+    fleet: Arc<Fleet>,
+}
+
+impl Observer {
+    /// Processor, number and latest status of every worker.
+    pub fn statuses(&self) -> Vec<(String, u16, Arc<WorkerStatus>)> {
+        self.fleet.statuses()
     }
 }
 

@@ -237,6 +237,8 @@ impl Store for MemoryStore {
     fn get_slots(&mut self, keys: &[u8], answer: &mut Vec<u8>) -> Result<(), StoreError> {
         self.lookup_number += 1;
         self.slots.clear();
+        // Keys and values of like length: an answer that grows by doubling is copied several times.
+        answer.reserve(keys.len());
         let at = answer.len();
         answer.extend_from_slice(&[0; 4]);
         for key in packed::keys(keys) {

@@ -1,6 +1,6 @@
 //! An amount of one currency. Owns the limit of 10^18 units, which every sum is checked against.
 
-use crate::{Currency, DecimalError, DecimalText, Member, decimal};
+use crate::{Currency, DecimalError, DecimalText, Member, decimal, ratio};
 
 /// Amounts are smaller than 10^18 units, whatever the scale.
 pub const UNITS_MAX: u32 = 18;
@@ -76,6 +76,13 @@ impl Money {
         self.checked_add(Self { parts: -other.parts, ..other })
     }
 
+    /// `part` of `whole` equal shares of a positive amount, rounded half even. `None` for others, or beyond the limit.
+    pub fn share(self, part: u32, whole: u32) -> Option<Self> {
+        let parts = u128::try_from(self.parts).ok()?;
+        let share = ratio::multiply_divide(parts, u128::from(part), u128::from(whole))?;
+        Self::new(i128::try_from(share).ok()?, self.currency)
+    }
+
     #[inline]
     pub fn text(self) -> DecimalText {
         DecimalText::new(self.parts, self.currency.scale())
@@ -91,6 +98,20 @@ impl serde::Serialize for Money {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_rounded_half_even() {
+        let share = |text, part| Money::parse(text, Currency::Usd).ok().and_then(|m| m.share(part, 10_000));
+        let cases = [("100.00", 25, "0.25"), ("0.02", 2_500, "0.00"), ("0.06", 2_500, "0.02"), ("0.00", 25, "0.00")];
+        for (amount, part, expected) in cases {
+            assert_eq!(
+                share(amount, part).map(|m| m.text().as_str().to_owned()).as_deref(),
+                Some(expected),
+                "{amount}"
+            );
+        }
+        assert_eq!(share("-1.00", 25), None);
+    }
 
     #[test]
     fn sums_stay_below_the_limit_and_in_one_currency() {

@@ -1,11 +1,14 @@
 //! The rules of a transaction: one request, what is known, and the one answer. Pure: owns no state, knows no topics.
 
-use money::{Money, Quote, Rates, exchange};
+use money::{DecimalText, Money, Quote, Rates, exchange};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::memory::Remembered;
 use crate::request::{AmountText, Order, Request, Transaction};
+
+/// Parts that a fee is counted in.
+const BASIS_POINTS: u32 = 10_000;
 
 /// What the manifest may set.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,6 +18,8 @@ pub struct Settings {
     pub guid_keep_days: u32,
     /// Age beyond which a quote is not used: money never moves on a dead feed.
     pub rate_age_max_ms: i64,
+    /// What an exchange costs, in ten-thousandths of the credit.
+    pub fee_basis_points: u32,
 }
 
 /// Which topic an answer goes to.
@@ -66,6 +71,9 @@ struct Success<'r> {
     #[serde(flatten)]
     transaction: &'r Transaction<'r>,
     rate: Option<&'r Quote>,
+    /// In the currency of the credit, which is what is left of it. Only where a fee is charged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<DecimalText>,
 }
 
 #[derive(Serialize)]
@@ -80,6 +88,7 @@ struct Done {
     account: Account,
     credit: Option<Money>,
     rate: Option<Quote>,
+    fee: Option<Money>,
 }
 
 /// Answers a request. `account` and `remembered` are the values of the stores, `rates` gives the quotes that may be used
@@ -100,7 +109,7 @@ pub fn answer(
     if let Some(known) = known.as_ref().filter(|known| is_kept(known)) {
         return again(known, &transaction);
     }
-    let mut answer = match done(request, account, rates)? {
+    let mut answer = match done(request, account, rates, settings)? {
         Ok(done) => succeeded(transaction, done),
         Err(reason) => failed(&transaction, reason),
     };
@@ -119,7 +128,12 @@ fn again(known: &Remembered<'_>, transaction: &Transaction<'_>) -> Result<Answer
 }
 
 /// Checks in the order in which reasons are given.
-fn done(request: &Request<'_>, account: Option<&[u8]>, rates: &impl Rates) -> Result<Result<Done, Reason>, Fault> {
+fn done(
+    request: &Request<'_>,
+    account: Option<&[u8]>,
+    rates: &impl Rates,
+    settings: &Settings,
+) -> Result<Result<Done, Reason>, Fault> {
     let order = match request.order() {
         Ok(order) => order,
         Err(reason) => return Ok(Err(reason)),
@@ -132,10 +146,16 @@ fn done(request: &Request<'_>, account: Option<&[u8]>, rates: &impl Rates) -> Re
         Order::Withdraw { debit } => booked(account, Some(debit), None, None),
         Order::Exchange { debit, credit } => match exchange(debit, credit, rates) {
             None => Err(Reason::UnknownRate),
-            Some(traded) => match traded.credit.filter(|credit| credit.is_positive()) {
-                None => Err(Reason::InvalidAmount),
-                Some(credit) => booked(account, Some(debit), Some(credit), Some(traded.rate)),
-            },
+            Some(traded) => {
+                let fee = traded.credit.and_then(|credit| settings.fee_of(credit));
+                let credit = traded.credit.and_then(|credit| fee.map_or(Some(credit), |fee| credit.checked_sub(fee)));
+                match credit.filter(|credit| credit.is_positive()) {
+                    None => Err(Reason::InvalidAmount),
+                    Some(credit) => {
+                        booked(account, Some(debit), Some(credit), Some(traded.rate)).map(|done| Done { fee, ..done })
+                    }
+                }
+            }
         },
     })
 }
@@ -155,12 +175,16 @@ fn booked(
         let sum = account.balance(credit.currency).checked_add(credit);
         account.set(sum.ok_or(Reason::InvalidAmount)?);
     }
-    Ok(Done { account, credit, rate })
+    Ok(Done { account, credit, rate, fee: None })
 }
 
 fn succeeded(mut transaction: Transaction<'_>, done: Done) -> Answer {
     transaction.credit_amount = done.credit.map(|credit| AmountText::Canonical(credit.text()));
-    let value = serde_json::to_vec(&Success { transaction: &transaction, rate: done.rate.as_ref() });
+    let value = serde_json::to_vec(&Success {
+        transaction: &transaction,
+        rate: done.rate.as_ref(),
+        fee: done.fee.map(|fee| fee.text()),
+    });
     let value = value.expect("plain data is written without fault");
     Answer { account: Some(done.account.write(transaction.account)), ..Answer::new(Outcome::Success, value) }
 }
@@ -180,11 +204,16 @@ impl Settings {
     pub fn keep_ms(&self) -> i64 {
         i64::from(self.guid_keep_days) * 24 * 3600 * 1000
     }
+
+    /// What an exchange with this credit costs, rounded half even; `None` where nothing is charged.
+    fn fee_of(&self, credit: Money) -> Option<Money> {
+        (self.fee_basis_points > 0).then(|| credit.share(self.fee_basis_points, BASIS_POINTS))?
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { guid_keep_days: 7, rate_age_max_ms: 60_000 }
+        Self { guid_keep_days: 7, rate_age_max_ms: 60_000, fee_basis_points: 0 }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Counts {
     pub wallets: u64,
     pub poison: u64,
     pub dead_letters: u64,
+    /// Results that name a fee.
+    pub fees: u64,
     pub payments: u64,
     pub frauds: u64,
 }
@@ -115,11 +117,14 @@ impl Flows {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { accounts, requests, successes, failures, repeated, poison, dead_letters, .. } = &self.counts;
-        let Counts { payments, frauds, rates, wallets, reasons, .. } = &self.counts;
+        let Counts { payments, frauds, rates, wallets, reasons, fees, .. } = &self.counts;
         writeln!(f, "requests      {requests:>9}   of {accounts} accounts, {repeated} of them sent again")?;
         writeln!(f, "results       {:>9}   {successes} done, {failures} failed", successes + failures)?;
         for (reason, count) in reasons {
             writeln!(f, "              {count:>9}   {reason}")?;
+        }
+        if *fees > 0 {
+            writeln!(f, "              {fees:>9}   charged a fee")?;
         }
         writeln!(f, "rates         {rates:>9}   wallets {wallets}")?;
         writeln!(f, "payments      {payments:>9}   {frauds} fraudulent")?;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde_json::Value;
 
 use super::request::{Order, Request, object};
-use super::{Kind, Report, Topics, decimal};
+use super::{FEE_BASIS_POINTS, Kind, Report, Topics, decimal};
 use crate::record::Record;
 use crate::topics;
 
@@ -156,12 +156,14 @@ fn first(
         return wrong(report, "amounts do not fit the request, or are not canonical".into());
     };
     if order.kind == "EXCHANGE" {
-        if let Some(text) = wrong_exchange(debit, credit, &body["rate"], rates) {
+        let (gross, wrong_fee) = gross(credit, &body["fee"]);
+        if let Some(text) = wrong_fee.or_else(|| wrong_exchange(debit, gross, &body["rate"], rates)) {
             report.add(Kind::WrongExchange, record, text);
         }
-    } else if !body["rate"].is_null() {
-        wrong(report, "names a rate, but nothing was exchanged".into());
+    } else if !body["rate"].is_null() || !body["fee"].is_null() {
+        wrong(report, "names a rate or a fee, but nothing was exchanged".into());
     }
+    report.counts.fees += u64::from(!body["fee"].is_null());
     book(record, &order.kind, debit, credit, account, report);
 }
 
@@ -206,6 +208,17 @@ fn leg<'b>(amount: &Value, currency: &'b Value) -> Option<Leg<'b>> {
     let (amount, currency) = (amount.as_str()?, currency.as_str()?);
     let parts = decimal::parts(amount, decimal::scale(currency))?;
     (decimal::text(parts, decimal::scale(currency)) == amount).then_some(Some((parts, currency)))
+}
+
+/// A credit before its fee, and what is wrong with the fee: it is a fixed share of the whole, in the same currency.
+fn gross<'b>(credit: Leg<'b>, fee: &Value) -> (Leg<'b>, Option<String>) {
+    let Some((net, currency)) = credit.filter(|_| !fee.is_null()) else { return (credit, None) };
+    let parts = fee.as_str().and_then(|fee| decimal::parts(fee, decimal::scale(currency)));
+    let Some(parts) = parts else { return (credit, Some(format!("charges {fee}, which is no amount"))) };
+    let gross = net + parts;
+    let is_share = decimal::is_rounded(parts, gross * i128::from(FEE_BASIS_POINTS), 10_000) == Some(true);
+    let wrong = (!is_share).then(|| format!("charges {fee} of {gross} {currency}"));
+    (Some((gross, currency)), wrong)
 }
 
 fn wrong_exchange(debit: Leg<'_>, credit: Leg<'_>, rate: &Value, rates: &BTreeSet<String>) -> Option<String> {
