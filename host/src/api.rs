@@ -1,6 +1,7 @@
 //! The operator's HTTP interface: what runs is read from views, what shall change goes out as orders. No rules of its own,
 //! and no knowledge of workers: whoever starts it hands in a function for each.
 
+mod body;
 mod guard;
 mod health;
 mod metrics;
@@ -11,9 +12,9 @@ mod server;
 mod versions;
 mod view;
 
-pub use order::{Answer, Order, Refused};
+pub use order::{Answer, FORWARDED, Order, Refused};
 pub use problem::Problem;
-pub use server::{ApiError, ApiSettings, Server};
+pub use server::{ApiError, ApiSettings, Listener, Server};
 pub use view::{
     ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView,
     StoredView, TaskView, VersionView, WorkerView,
@@ -21,7 +22,9 @@ pub use view::{
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::{Extension, Router};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -61,12 +64,15 @@ fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(described))
         .with_state(api)
         .split_for_parts();
-    let text = document.to_json().unwrap_or_default();
-    let router = router.route(
-        "/v1/openapi.json",
-        axum::routing::get(move || async move { ([("content-type", "application/json")], text.clone()) }),
-    );
-    (router, document)
+    let text: Arc<str> = document.to_json().expect("plain data").into();
+    (router.layer(Extension(text)), document)
+}
+
+/// This document.
+#[utoipa::path(get, path = "/v1/openapi.json", responses((status = 200, body = serde_json::Value)))]
+async fn described(Extension(text): Extension<Arc<str>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], text.to_string())
 }

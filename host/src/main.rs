@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 use wasmill::config::{self, Overrides};
 use wasmill::remote::{self, Address, RemoteCommand, RemoteError};
@@ -29,8 +30,7 @@ struct Arguments {
     place: Where,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done; 1 failed while running; 2 wrong arguments or manifest, nothing was started.";
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, or refused by the host that was asked; 2 wrong arguments, manifest or component, nothing was done.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -57,6 +57,9 @@ enum Command {
     },
     #[command(flatten)]
     Remote(RemoteCommand),
+    /// Print what a shell needs to complete commands and options.
+    #[command(after_help = "Example: wasmill completions bash > ~/.local/share/bash-completion/completions/wasmill")]
+    Completions { shell: Shell },
 }
 
 #[derive(Args)]
@@ -84,8 +87,8 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     let default = match arguments.command {
-        Command::Dlq { .. } | Command::Offsets { .. } => "warn",
-        _ => "info",
+        Command::Run | Command::Broker(_) => "info",
+        _ => "warn",
     };
     let log = arguments.log.as_deref().unwrap_or(default);
     let filter = match EnvFilter::try_new(log) {
@@ -97,6 +100,10 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Broker(options) => ended(run::run_broker(&options)),
         Command::Remote(command) => remote(place, &command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "wasmill", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
         command => match manifest(place) {
             Ok(manifest) => with_manifest(&command, &manifest),
             Err(code) => code,
@@ -110,7 +117,7 @@ fn with_manifest(command: &Command, manifest: &config::Manifest) -> ExitCode {
         Command::Check => check(manifest),
         Command::Dlq { command } => told(run::dlq(manifest, command)),
         Command::Offsets { command } => told(run::offsets(manifest, command)),
-        Command::Broker(_) | Command::Remote(_) => unreachable!("they need no manifest"),
+        Command::Broker(_) | Command::Remote(_) | Command::Completions { .. } => unreachable!("they need no manifest"),
     }
 }
 

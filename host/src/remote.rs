@@ -134,6 +134,9 @@ pub enum RemoteError {
     /// Nothing was asked: the command line is wrong.
     #[error("{0}")]
     Wrong(String),
+    /// There is nobody to ask.
+    #[error("{0}")]
+    Absent(String),
     #[error("no host answers at {address}: {why}; is `wasmill run` running, with this manifest?")]
     Unreachable { address: String, why: String },
     /// The host said no.
@@ -150,20 +153,24 @@ pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteE
     let answer = match command {
         RemoteCommand::Deploy { .. } => remote.deploy(command)?,
         RemoteCommand::Versions { processor, .. } => {
-            remote.get(&format!("/v1/processors/{}/versions", part(processor)))?
+            remote.get(&format!("/v1/processors/{}/versions", escaped(processor)))?
         }
         RemoteCommand::Rollback { processor, to, why, if_match, .. } => {
             let body = serde_json::json!({ "version": to, "why": why });
-            remote.post(&format!("/v1/processors/{}/rollback", part(processor)), &body.to_string(), *if_match)?
+            remote.post(&format!("/v1/processors/{}/rollback", escaped(processor)), &body.to_string(), *if_match)?
         }
         RemoteCommand::Status { .. } => remote.get("/v1")?,
-        RemoteCommand::Pause { processor, .. } => remote.put(&format!("/v1/processors/{}/pause", part(processor)))?,
-        RemoteCommand::Resume { processor, .. } => remote.put(&format!("/v1/processors/{}/resume", part(processor)))?,
+        RemoteCommand::Pause { processor, .. } => {
+            remote.put(&format!("/v1/processors/{}/pause", escaped(processor)))?
+        }
+        RemoteCommand::Resume { processor, .. } => {
+            remote.put(&format!("/v1/processors/{}/resume", escaped(processor)))?
+        }
         RemoteCommand::Cutovers { processor, .. } => {
-            remote.get(&format!("/v1/processors/{}/cutovers", part(processor)))?
+            remote.get(&format!("/v1/processors/{}/cutovers", escaped(processor)))?
         }
         RemoteCommand::State { processor, store, key, .. } => {
-            let (processor, store, key) = (part(processor), part(store), part(key));
+            let (processor, store, key) = (escaped(processor), escaped(store), escaped(key));
             remote.get(&format!("/v1/processors/{processor}/stores/{store}/{key}"))?
         }
     };
@@ -190,11 +197,11 @@ impl Remote {
             std::fs::read(path).map_err(|error| RemoteError::Wrong(format!("cannot read {}: {error}", path.display())))
         };
         let bytes = component.as_ref().map(read).transpose()?.unwrap_or_default();
-        let mut query = format!("wait=true&note={}", part(note));
+        let mut query = format!("wait=true&note={}", escaped(note));
         for (name, value) in [("settings", settings), ("state_format", state_format)] {
-            value.iter().for_each(|value| query.push_str(&format!("&{name}={}", part(value))));
+            value.iter().for_each(|value| query.push_str(&format!("&{name}={}", escaped(value))));
         }
-        let url = format!("{}/v1/processors/{}/versions?{query}", self.base, part(processor));
+        let url = format!("{}/v1/processors/{}/versions?{query}", self.base, escaped(processor));
         let request = self.agent.post(&url).header("content-type", "application/wasm");
         self.answer(self.with_headers(request, *if_match).send(&bytes[..]))
     }
@@ -242,13 +249,17 @@ impl Remote {
         if status.is_success() {
             return Ok(value);
         }
+        if status == ureq::http::StatusCode::UNAUTHORIZED {
+            let text = "the host asks for a token: set WASMILL_TOKEN to the one it was started with";
+            return Err(RemoteError::Refused(text.to_owned()));
+        }
         let detail = value["detail"].as_str().map_or_else(|| format!("{status}"), str::to_owned);
         Err(RemoteError::Refused(detail))
     }
 }
 
 /// A part of a path or a query, with everything escaped that is not plain.
-fn part(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

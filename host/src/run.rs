@@ -5,10 +5,12 @@ mod control;
 mod dlq;
 mod fleet;
 mod folder;
+mod forward;
 mod host;
 mod interface;
 mod offsets;
 mod operator;
+mod patience;
 mod published;
 mod query;
 mod reach;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use wasmill_broker::{Broker, BrokerConfig};
 
-use crate::api::ApiSettings;
+use crate::api::{ApiSettings, Listener};
 use crate::config::{self, Manifest};
 use crate::remote;
 use signal::StopSignal;
@@ -69,8 +71,9 @@ pub struct BrokerOptions {
 /// It cannot start, or a worker ended.
 pub fn run(manifest: &Manifest) -> Result<(), RunError> {
     let stop = StopSignal::listen()?;
+    let listener = Listener::bind(ApiSettings { address: manifest.topology.host.http, token: manifest.token.clone() })?;
     let host = Host::start(manifest)?;
-    let server = host.serve(ApiSettings { address: manifest.topology.host.http, token: manifest.token.clone() })?;
+    let server = host.serve(listener)?;
     let address = server.address().to_string();
     let _published = remote::publish(Path::new(&manifest.topology.host.data), &address)?;
     tracing::info!(interface = format!("http://{address}"), "the operator's interface");

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod brokers;
 pub mod child;
+pub mod http;
 pub mod member;
 pub mod producer;
 pub mod reader;

@@ -62,9 +62,44 @@ impl Application {
         Child::start(self.command(&["run"]), self.log_path()).expect("the host starts")
     }
 
+    /// Starts `wasmill run` with more in its environment.
+    pub fn run_with(&self, environment: &[(&str, &str)]) -> Child {
+        let mut command = self.command(&["run"]);
+        command.envs(environment.iter().copied());
+        Child::start(command, self.log_path()).expect("the host starts")
+    }
+
+    /// Starts `wasmill run` as one of several hosts, with a name, a data folder and a log of its own.
+    pub fn run_as(&self, host: &str) -> Child {
+        let words = ["run", "--host", host, "--data", host];
+        Child::start(self.command(&words), self.folder.path().join(format!("{host}.log"))).expect("the host starts")
+    }
+
+    /// Where a running host's interface listens, once everything of it runs; `data` is its data folder.
+    pub fn interface(&self, host: &mut Child, data: &str) -> String {
+        let path = self.folder.path().join(data).join("http");
+        let is_there = || {
+            assert!(!host.has_ended(), "the host ended:\n{}", host.last_words());
+            // One that was killed has left its own.
+            let found = fs::read_to_string(&path).ok()?.trim().to_owned();
+            std::net::TcpStream::connect(&found).is_ok().then_some(found)
+        };
+        until("the interface answers", LONG, is_there)
+    }
+
+    /// The folder that commands run in.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Runs a command to its end.
     pub fn ask(&self, words: &[&str]) -> Answer {
-        let output = self.command(words).output().expect("the program starts");
+        self.ask_with(words, &[])
+    }
+
+    /// As [`Self::ask`], with more in its environment.
+    pub fn ask_with(&self, words: &[&str], environment: &[(&str, &str)]) -> Answer {
+        let output = self.command(words).envs(environment.iter().copied()).output().expect("the program starts");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }

@@ -25,7 +25,11 @@ const LAYERS: &[Layer] = &[
         never: &["topology", "task", "worker", "client", "config"],
         words: &["Partition", "thread"],
     },
-    Layer { module: "topology", never: &["store", "task", "worker", "client"], words: &["thread", "fs", "net"] },
+    Layer {
+        module: "topology",
+        never: &["store", "task", "worker", "client"],
+        words: &["thread", "fs", "TcpStream", "TcpListener"],
+    },
     Layer { module: "store", never: &["processor", "task", "worker", "client", "topology"], words: &["thread"] },
     Layer { module: "task", never: &["worker"], words: &["thread", "rdkafka", "wasmtime"] },
     Layer { module: "worker", never: &[], words: &["rdkafka", "wasmtime", "axum"] },
@@ -42,7 +46,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         module: "config",
         never: &["record", "processor", "store", "task", "worker", "client", "telemetry", "clock"],
-        words: &["thread", "net"],
+        words: &["thread", "TcpStream", "TcpListener"],
     },
 ];
 

@@ -5,6 +5,9 @@ use utoipa::ToSchema;
 
 use super::view::{CutoverView, StoredView};
 
+/// Marks a request that another host has forwarded: it is not forwarded again.
+pub const FORWARDED: &str = "wasmill-forwarded";
+
 /// Something to be done, or looked up where only a worker knows.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -39,6 +42,8 @@ pub enum Order {
         processor: String,
         store: String,
         key: Vec<u8>,
+        /// Another host asks: it is answered here or nowhere.
+        is_forwarded: bool,
     },
     /// Where revisions took over, newest last.
     Cutovers {

@@ -3,11 +3,13 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::order::{Answer, Order};
+use super::order::{Answer, FORWARDED, Order};
 use super::problem::Problem;
 use super::versions::base_of;
 use super::view::{ApplicationView, HostView, ProcessorView, StoredView, TaskView};
@@ -73,17 +75,30 @@ pub(super) async fn resume(
     changed(carry_out(&api, Order::Resume { processor, base }).await?)
 }
 
-/// The committed value of a key. Keys are text; others are asked for as `base64:…`.
+/// The committed value of a key, from whichever host has its partition. Keys are text; others, and those that begin with
+/// `base64:`, are asked for as `base64:…`.
 #[utoipa::path(get, path = "/v1/processors/{processor}/stores/{store}/{key}",
-    responses((status = 200, body = StoredView), (status = 404, body = Problem), (status = 503, body = Problem)))]
+    params(("processor" = String, Path), ("store" = String, Path), ("key" = String, Path)),
+    responses((status = 200, body = StoredView), (status = 400, body = Problem), (status = 404, body = Problem),
+              (status = 503, body = Problem)))]
 pub(super) async fn stored(
     State(api): State<Api>,
     Path((processor, store, key)): Path<(String, String, String)>,
+    headers: HeaderMap,
 ) -> Result<Json<StoredView>, Problem> {
-    match carry_out(&api, Order::Stored { processor, store, key: key.into_bytes() }).await? {
+    let key = key_of(&key)?;
+    let is_forwarded = headers.contains_key(FORWARDED);
+    match carry_out(&api, Order::Stored { processor, store, key, is_forwarded }).await? {
         Answer::Stored(view) => Ok(Json(view)),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Bytes of a key as it is asked for.
+fn key_of(text: &str) -> Result<Vec<u8>, Problem> {
+    let Some(encoded) = text.strip_prefix("base64:") else { return Ok(text.as_bytes().to_vec()) };
+    let decoded = STANDARD.decode(encoded).or_else(|_| URL_SAFE.decode(encoded));
+    decoded.map_err(|error| Problem::bad_request(format!("what follows `base64:` is not base64: {error}")))
 }
 
 /// Hosts that are alive.

@@ -1,6 +1,7 @@
 //! The server: a thread with a small runtime of its own, so that no request ever shares a thread with records.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,15 +13,18 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
 use super::guard::{self, Guard};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::{Api, routes};
 
-/// The largest component.
-const BODY_BYTES_MAX: usize = 64 << 20;
+/// The largest body that is not a component.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Connections at a time; more wait to be taken. A client that does nothing loses its own within seconds.
+const CONNECTIONS_MAX: usize = 256;
 
 /// A client that sends nothing of a body for this long is given up.
 const BODY_IDLE_MAX: Duration = Duration::from_secs(15);
@@ -43,10 +47,35 @@ pub struct ApiSettings {
 pub enum ApiError {
     #[error("the interface cannot listen on {address}: {error}; set `[host] http` to another address")]
     Listen { address: SocketAddr, error: std::io::Error },
-    #[error("the interface would listen beyond this machine, on {0}, without a token: set WASMILL_TOKEN")]
+    #[error(
+        "the interface would listen beyond this machine, on {0}, without a token: set WASMILL_TOKEN, or `[host] http` to 127.0.0.1:PORT"
+    )]
     Open(SocketAddr),
     #[error("the system: {0}")]
     System(#[from] std::io::Error),
+}
+
+/// Has the address, and serves nobody yet: what is wrong with it is found before anything else starts.
+#[derive(Debug)]
+pub struct Listener {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    token: Option<String>,
+}
+
+impl Listener {
+    /// # Errors
+    /// The address cannot be listened on, or would be open to everybody.
+    pub fn bind(settings: ApiSettings) -> Result<Self, ApiError> {
+        let ApiSettings { address, token } = settings;
+        if !address.ip().is_loopback() && token.is_none() {
+            return Err(ApiError::Open(address));
+        }
+        let listener = std::net::TcpListener::bind(address).map_err(|error| ApiError::Listen { address, error })?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, token })
+    }
 }
 
 /// The running interface.
@@ -57,20 +86,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Serves what a listener takes, on a thread of its own.
+    ///
     /// # Errors
-    /// The address cannot be listened on, or would be open to everybody.
-    pub fn start(settings: ApiSettings, api: Api) -> Result<Self, ApiError> {
-        let ApiSettings { address, token } = settings;
-        let is_local = match address.ip() {
-            IpAddr::V4(ip) => ip.is_loopback(),
-            IpAddr::V6(ip) => ip.is_loopback(),
-        };
-        if !is_local && token.is_none() {
-            return Err(ApiError::Open(address));
-        }
-        let listener = std::net::TcpListener::bind(address).map_err(|error| ApiError::Listen { address, error })?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+    /// The machine gives no thread.
+    pub fn start(listener: Listener, api: Api) -> Result<Self, ApiError> {
+        let Listener { listener, address, token } = listener;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let router = router(api, Guard { token });
@@ -114,12 +135,15 @@ fn router(api: Api, guard: Guard) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(RequestBodyTimeoutLayer::new(BODY_IDLE_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_MAX))
+        .layer(middleware::map_response(problem::always))
         .layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
 async fn serve(listener: std::net::TcpListener, router: Router) -> std::io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
+        let place = places.clone().acquire_owned().await.expect("it is never closed");
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -131,11 +155,13 @@ async fn serve(listener: std::net::TcpListener, router: Router) -> std::io::Resu
         };
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
-            let mut builder = auto::Builder::new(TokioExecutor::new());
+            // Without this, a client that sends nothing is waited for until it goes.
+            let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
             builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
             if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
                 tracing::debug!(error = %error, "a connection ended");
             }
+            drop(place);
         });
     }
 }

@@ -2,19 +2,18 @@
 //! are based on the current one.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Api;
 use super::order::{Answer, Order};
 use super::problem::Problem;
 use super::processors::{Changed, carry_out, changed, processor, unexpected};
 use super::view::{CutoverView, DeploymentView, VersionView};
+use super::{Api, body};
 
 /// What goes with an upload.
 #[derive(Deserialize, IntoParams)]
@@ -63,17 +62,17 @@ pub(super) async fn list(State(api): State<Api>, Path(name): Path<String>) -> Re
 /// gets new settings.
 #[utoipa::path(post, path = "/v1/processors/{processor}/versions", params(UploadOptions),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
-    responses((status = 201, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem),
-              (status = 413, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 201, body = Changed), (status = 400, body = Problem), (status = 404, body = Problem),
+              (status = 408, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn upload(
     State(api): State<Api>,
     Path(processor): Path<String>,
     Query(options): Query<UploadOptions>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
+    let body = body::component(&headers, body).await?;
     let base = base_of(&headers)?;
-    let body = body.map_err(|rejection| refused_body(&rejection))?;
     let settings = options.settings.as_deref().map(serde_json::from_str).transpose();
     let settings = settings.map_err(|error| Problem::bad_request(format!("`settings` is not JSON: {error}")))?;
     if body.is_empty() && settings.is_none() {
@@ -82,7 +81,7 @@ pub(super) async fn upload(
     }
     let order = Order::Deploy {
         processor,
-        component: (!body.is_empty()).then(|| body.to_vec()),
+        component: (!body.is_empty()).then_some(body),
         settings,
         note: options.note,
         state_format: options.state_format,
@@ -166,13 +165,4 @@ fn tag_of(revision: u64) -> HeaderValue {
 fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::bad_request(format!("the body is not as it should be: {error}")))
-}
-
-fn refused_body(rejection: &BytesRejection) -> Problem {
-    let status = rejection.status();
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        let text = "the component is larger than this host takes (64 MiB): strip debug information";
-        return Problem::new(status, "too-large", text);
-    }
-    Problem::bad_request(format!("the upload was cut off: {}", rejection.body_text()))
 }

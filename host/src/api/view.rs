@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A whole application as one host sees it.
@@ -29,6 +29,8 @@ pub struct HostView {
     pub address: Option<String>,
     /// By processor: the candidate's revision that it has ready, or refuses.
     pub prepared: BTreeMap<String, CandidateView>,
+    /// By processor: the partitions that it has.
+    pub tasks: BTreeMap<String, Vec<i32>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -132,7 +134,7 @@ pub struct TaskView {
 }
 
 /// A committed value. Bytes are `text` where they are text, else `base64`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoredView {
     pub partition: i32,
     /// Commits of the task that the value follows.
@@ -142,7 +144,7 @@ pub struct StoredView {
     pub value: Option<BytesView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BytesView {
     Text(String),
@@ -150,7 +152,7 @@ pub enum BytesView {
 }
 
 /// From `offset` on, records belong to `version`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema, Deserialize)]
 pub struct CutoverView {
     pub topic: String,
     pub partition: i32,

@@ -53,7 +53,8 @@ impl Catalog {
         let deployment = self.deployments.entry(intent.processor.clone()).or_default();
         let current = deployment.revision;
         if intent.base != current {
-            let why = format!("based on revision {}, but {current} is current", intent.base);
+            let why =
+                format!("based on revision {}, but {current} is current: look at the deployment again", intent.base);
             return Folded::Rejected { current, why };
         }
         match deployment.apply(&intent.change, &intent.host, intent.at_ms) {
@@ -155,7 +156,10 @@ mod tests {
     fn of_two_changes_under_one_base_the_first_wins() {
         let mut log = Log::default();
         assert_eq!(log.change(0, candidate("a")), Ok(1));
-        assert_eq!(log.change(0, candidate("b")), Err("based on revision 0, but 1 is current".into()));
+        assert_eq!(
+            log.change(0, candidate("b")),
+            Err("based on revision 0, but 1 is current: look at the deployment again".into())
+        );
         assert_eq!(
             log.change(1, candidate("b")),
             Err("version 1 is being prepared: wait for it, or withdraw it".into())

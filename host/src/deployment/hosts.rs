@@ -24,6 +24,9 @@ pub struct HostRecord {
     pub at_ms: i64,
     /// By processor.
     pub prepared: BTreeMap<String, Preparation>,
+    /// By processor: the partitions that it has, so that others can send questions about them here.
+    #[serde(default)]
+    pub tasks: BTreeMap<String, Vec<i32>>,
 }
 
 /// How far a host is with a candidate.
@@ -89,6 +92,7 @@ mod tests {
             topology: "t".into(),
             at_ms: 0,
             prepared: prepared.iter().map(one).collect(),
+            tasks: BTreeMap::new(),
         }
     }
 

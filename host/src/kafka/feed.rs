@@ -171,7 +171,7 @@ impl Tail {
     /// What the broker says of it.
     pub fn end_of(&self, topic: &str, partition: i32) -> Result<i64, FeedError> {
         let failed = |error| FeedError::Kafka { doing: "find the end of", topic: topic.to_owned(), error };
-        self.ends.fetch_watermarks(topic, partition, PATIENCE).map(|(_, end)| end).map_err(failed)
+        trouble::ends(&self.ends, topic, partition, PATIENCE).map(|(_, end)| end).map_err(failed)
     }
 
     /// The same from an offset on, in every partition.

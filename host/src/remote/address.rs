@@ -26,7 +26,7 @@ impl Address {
         }
         let found = std::fs::read_to_string(data.join(FILE)).map_err(|_| {
             let data = data.display();
-            RemoteError::Wrong(format!(
+            RemoteError::Absent(format!(
                 "no host runs in the data folder {data}: start one with `wasmill run`, or name it with --url"
             ))
         })?;

@@ -58,10 +58,21 @@ fn processor_line(processor: &Value) -> String {
         sum("outputs"),
         sum("dead_letters"),
     );
-    let troubles = [&deployment["why"], &processor["refusal"]].into_iter().chain(tasks.iter().map(|t| &t["why"]));
-    for trouble in troubles.filter_map(Value::as_str) {
-        text.push_str(&format!("    ! {trouble}\n"));
+    if let Some(candidate) = deployment["candidate"].as_u64() {
+        text.push_str(&format!("    version {candidate} is being prepared\n"));
     }
+    if let Some(event) = list(&deployment["events"]).last() {
+        text.push_str(&format!("    revision {}: {}\n", event["revision"], word(&event["text"])));
+    }
+    let of_workers = workers.iter().flat_map(|w| [&w["condemned"], &w["halted"]]);
+    let troubles = [&deployment["why"], &processor["refusal"]].into_iter().chain(of_workers);
+    let mut troubles: Vec<&str> = troubles.chain(tasks.iter().map(|t| &t["why"])).filter_map(Value::as_str).collect();
+    let waits = workers.iter().filter_map(|w| w["waits_for"].as_u64());
+    let waits: Vec<String> =
+        waits.map(|r| format!("tasks wait for revision {r}, which does not run here yet")).collect();
+    troubles.extend(waits.iter().map(String::as_str));
+    troubles.dedup();
+    troubles.iter().for_each(|trouble| text.push_str(&format!("    ! {trouble}\n")));
     text
 }
 

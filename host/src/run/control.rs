@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::fleet::Fleet;
 use super::host::RunError;
+use super::patience::Patience;
 use super::published::Published;
 use super::ready::{Preparer, Ready};
 use crate::clock::{Clock, SystemClock};
@@ -187,6 +188,7 @@ struct Turning {
     told: Option<(HostRecord, Duration)>,
     /// Halts of each worker that were already reported.
     halts: BTreeMap<(String, u16), u64>,
+    patience: Patience,
     stuck: Option<String>,
     overview: Arc<Published<Overview>>,
     /// Where this host's interface listens, once it does.
@@ -222,6 +224,7 @@ impl Turning {
             intents: 0,
             told: None,
             halts: BTreeMap::new(),
+            patience: Patience::default(),
             stuck: None,
             overview,
             address,
@@ -409,6 +412,7 @@ impl Turning {
     /// What workers find out about their versions becomes a change that all hosts follow.
     fn look_at_workers(&mut self) {
         for (processor, index, status) in self.parts.fleet.statuses() {
+            self.look_at_wait(&processor, index, status.waits_for);
             let Some(active) = self.catalog.deployment(&processor).and_then(|d| d.active) else { continue };
             let change = match (&status.condemned, &status.halted) {
                 (Some(why), _) if status.revision == active.revision => {
@@ -423,6 +427,18 @@ impl Turning {
             if let Some(action) = self.rollout.ask(&self.catalog, &processor, change, now) {
                 self.act(action);
             }
+        }
+    }
+
+    /// Partitions that this host cannot serve for long go to hosts that can.
+    fn look_at_wait(&mut self, processor: &str, index: u16, waits_for: Option<u64>) {
+        let now = self.clock.monotonic();
+        if self.patience.is_over(processor, index, waits_for.is_some(), now) {
+            let why = self.refusals.get(processor).cloned().unwrap_or_default();
+            let text =
+                "leaves its group: its partitions were committed under a newer revision, which does not run here";
+            tracing::error!(processor, worker = index, revision = waits_for, why, "{text}");
+            self.parts.fleet.leave(processor, index);
         }
     }
 
@@ -441,6 +457,7 @@ impl Turning {
             topology: self.parts.topology.clone(),
             at_ms: 0,
             prepared: self.rollout.preparations(&self.catalog),
+            tasks: self.parts.fleet.partitions(),
         };
         let now = self.clock.monotonic();
         let is_known = self.told.as_ref().is_some_and(|(told, at)| *told == record && now - *at < TELL_INTERVAL);

@@ -1,7 +1,7 @@
 //! The workers of a host: started with the first version of their processor, handed every later one, watched and stopped.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,6 +30,8 @@ pub(super) struct Fleet {
     /// Where each processor keeps its stores.
     stores: BTreeMap<String, Stores>,
     workers: Mutex<Vec<Arc<WorkerThread>>>,
+    /// Processors that are not to be called.
+    paused: Mutex<BTreeSet<String>>,
     /// By processor and worker: where it notes what it is about to do.
     notes: BTreeMap<(String, u16), PathBuf>,
     /// A thread that drops what workers have replaced.
@@ -56,8 +58,8 @@ impl Fleet {
             (0..p.workers).map(move |w| ((name.clone(), w), folder.crash_notes(&name, w))).collect::<Vec<_>>()
         };
         let notes = topology.processors.iter().flat_map(of).collect();
-        let (workers, reaper) = (Mutex::default(), start_reaper()?);
-        Ok(Self { topology, kafka, components, tables, stores, notes, workers, reaper })
+        let (workers, paused, reaper) = (Mutex::default(), Mutex::default(), start_reaper()?);
+        Ok(Self { topology, kafka, components, tables, stores, notes, workers, paused, reaper })
     }
 
     /// Has every worker of a processor run this version: starts them, or orders its adoption.
@@ -82,12 +84,19 @@ impl Fleet {
                 // Without the reaper this thread drops it: late, but not wrong.
                 retire: Box::new(move |retired| drop(reaper.send(retired))),
             });
-            let mut workers = self.lock();
-            match workers.iter().find(|w| w.processor == processor.name && w.index == index && !w.has_ended()) {
-                Some(worker) => drop(worker.command(Command::Adopt(adoption))),
-                None => {
-                    workers.retain(|w| w.processor != processor.name || w.index != index);
-                    workers.push(Arc::new(self.start(processor, index, tables, *adoption)?));
+            let is_it = |w: &&Arc<WorkerThread>| w.processor == processor.name && w.index == index;
+            let at_work = self.lock().iter().find(is_it).cloned();
+            match at_work {
+                Some(worker) if !worker.is_leaving() && !worker.has_ended() => {
+                    worker.command(Command::Adopt(adoption));
+                }
+                before => {
+                    // One that leaves has stores and a place in the group, until it has ended.
+                    before.iter().for_each(|worker| drop(worker.join()));
+                    let worker = Arc::new(self.start(processor, index, tables, *adoption)?);
+                    let mut workers = self.lock();
+                    workers.retain(|w| !is_it(&w));
+                    workers.push(worker);
                 }
             }
         }
@@ -117,14 +126,30 @@ impl Fleet {
             let client = KafkaClient::connect(&settings).map_err(|e| e.to_string())?;
             Ok(Worker::new(setup, client, Arc::new(SystemClock::new()), active).with_crash_notes(notes))
         };
-        Ok(WorkerThread::start(&processor.name, index, empty, make)?)
+        let worker = WorkerThread::start(&processor.name, index, empty, make)?;
+        if self.paused.lock().unwrap_or_else(PoisonError::into_inner).contains(&processor.name) {
+            worker.command(Command::Pause);
+        }
+        Ok(worker)
     }
 
     /// Stops or goes on calling.
     pub fn run(&self, processor: &str, is_running: bool) {
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_running {
+            paused.remove(processor)
+        } else {
+            paused.insert(processor.to_owned())
+        };
+        drop(paused);
         for worker in self.lock().iter().filter(|w| w.processor == processor) {
             worker.command(if is_running { Command::Resume } else { Command::Pause });
         }
+    }
+
+    /// Has a worker give its partitions to others, since it cannot serve them. Its next adoption starts it anew.
+    pub fn leave(&self, processor: &str, index: u16) {
+        self.lock().iter().filter(|w| w.processor == processor && w.index == index).for_each(|w| w.leave());
     }
 
     /// Processor, number and latest status of every worker.
@@ -132,10 +157,20 @@ impl Fleet {
         self.lock().iter().map(|w| (w.processor.clone(), w.index, w.status())).collect()
     }
 
+    /// By processor: the partitions whose tasks this host has.
+    pub fn partitions(&self) -> BTreeMap<String, Vec<i32>> {
+        let mut partitions = BTreeMap::<String, Vec<i32>>::new();
+        for (processor, _, status) in self.statuses() {
+            partitions.entry(processor).or_default().extend(status.tasks.iter().map(|t| t.partition.0));
+        }
+        partitions.values_mut().for_each(|all| all.sort_unstable());
+        partitions
+    }
+
     /// The first worker that has ended by itself, as an error.
     pub fn failure(&self) -> Option<RunError> {
         let workers = self.workers();
-        let ended = workers.iter().find(|w| w.has_ended())?;
+        let ended = workers.iter().find(|w| w.has_ended() && !w.is_leaving())?;
         let why = ended.join().map_or_else(|| "it had ended before".to_owned(), |e| why(&e));
         Some(RunError::Worker { processor: ended.processor.clone(), index: ended.index, why })
     }

@@ -12,13 +12,14 @@ use super::components::{ComponentProblem, Components};
 use super::control::{Control, Overview, Parts};
 use super::fleet::Fleet;
 use super::folder::{DataFolder, FolderError};
+use super::forward::Forwarder;
 use super::interface::Interface;
 use super::operator::Operator;
 use super::published::Published;
 use super::query::QueryError;
 use super::ready::{ComponentFiles, Preparer};
 use super::tables::TablesError;
-use crate::api::{ApiError, ApiSettings, Server};
+use crate::api::{ApiError, Listener, Server};
 use crate::config::{self, Manifest};
 use crate::deployment::Catalog;
 use crate::kafka::{Admin, Appender, ControlReader, FeedError, Tail, TopicsError};
@@ -75,6 +76,8 @@ pub struct Host {
     operator: Operator,
     kafka: BTreeMap<String, String>,
     bootstrap: String,
+    /// Other hosts of this application ask for the same one.
+    token: Option<String>,
     broker: Option<Broker>,
     /// Last: its lock is given up when everything else is gone.
     _folder: DataFolder,
@@ -100,7 +103,8 @@ impl Host {
         let control = start_control(&topology, &kafka, &components, &fleet, &folder)?;
         let operator = Operator::new(topology.clone(), components, &kafka, folder.cache(), &control)?;
         let bootstrap = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
-        let host = Self { topology, fleet, control, operator, kafka, bootstrap, broker, _folder: folder };
+        let token = manifest.token.clone();
+        let host = Self { topology, fleet, control, operator, kafka, bootstrap, token, broker, _folder: folder };
         host.deploy_first_versions()?;
         host.await_workers()?;
         Ok(host)
@@ -181,17 +185,24 @@ impl Host {
     /// Serves the operator's interface, and tells other hosts where.
     ///
     /// # Errors
-    /// The address cannot be listened on.
-    pub fn serve(&self, settings: ApiSettings) -> Result<Server, ApiError> {
+    /// The machine gives no thread.
+    pub fn serve(&self, listener: Listener) -> Result<Server, ApiError> {
         let interface = Interface {
             topology: self.topology.clone(),
             kafka: self.kafka.clone(),
             fleet: self.fleet.clone(),
             overview: self.overview(),
             operator: self.operator.clone(),
+            forwarder: Forwarder::new(self.token.clone()),
         };
-        let server = Server::start(settings, interface.api())?;
-        self.control.set_address(server.address().to_string());
+        let server = Server::start(listener, interface.api())?;
+        if server.address().ip().is_unspecified() {
+            let text =
+                "questions about keys are not forwarded to this host: give `[host] http` an address that others reach";
+            tracing::warn!(address = %server.address(), "{text}");
+        } else {
+            self.control.set_address(server.address().to_string());
+        }
         Ok(server)
     }
 

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::control::{Overview, Refusal};
 use super::fleet::Fleet;
+use super::forward::Forwarder;
 use super::operator::{Deploy, Operator};
 use super::published::Published;
 use super::query::QueryError;
@@ -15,9 +17,13 @@ use crate::api::{
 };
 use crate::deployment::{Deployment, HostRecord, Running, Version};
 use crate::kafka::Tail;
+use crate::record::Partition;
 use crate::task::State;
 use crate::topology::{ProcessorSettings, Topology};
-use crate::worker::{TaskStatus, WorkerStatus};
+use crate::worker::{NoAnswer, TaskStatus, WorkerStatus};
+
+/// A change that was accepted is folded here at once; only the thread's next turn is waited for.
+const FOLD_MAX: Duration = Duration::from_secs(5);
 
 /// Everything that the interface is made from.
 #[derive(Clone)]
@@ -27,6 +33,7 @@ pub(super) struct Interface {
     pub fleet: Arc<Fleet>,
     pub overview: Arc<Published<Overview>>,
     pub operator: Operator,
+    pub forwarder: Forwarder,
 }
 
 impl Interface {
@@ -91,35 +98,63 @@ impl Interface {
             }
             Order::Pause { processor, base } => Ok(self.changed(&processor, self.operator.pause(&processor, base)?)),
             Order::Resume { processor, base } => Ok(self.changed(&processor, self.operator.resume(&processor, base)?)),
-            Order::Stored { processor, store, key } => self.stored(&processor, &store, &key),
+            Order::Stored { processor, store, key, is_forwarded } => {
+                self.stored(&processor, &store, &key, is_forwarded).map(Answer::Stored)
+            }
             Order::Cutovers { processor } => self.cutovers(&processor),
         }
     }
 
+    /// What a change led to, once this host has folded it.
     fn changed(&self, processor: &str, revision: u64) -> Answer {
-        let overview = self.overview.get();
+        let is_folded = |o: &Overview| o.catalog.revision(processor) >= revision;
+        let overview = self.overview.wait(FOLD_MAX, is_folded).unwrap_or_else(|| self.overview.get());
         let version = overview.catalog.deployment(processor).and_then(|d| d.active).map(|a| a.number);
         Answer::Changed { revision, version, is_active: true }
     }
 
-    fn stored(&self, processor: &str, store: &str, key: &[u8]) -> Result<Answer, Refused> {
-        let found = self.fleet.query(processor, store, key).map_err(|error| match error {
-            QueryError::NoAnswer(why) => Refused::Unavailable(why.to_string()),
-            unknown => Refused::Unknown(unknown.to_string()),
-        })?;
+    fn stored(&self, processor: &str, store: &str, key: &[u8], is_forwarded: bool) -> Result<StoredView, Refused> {
+        let found = match self.fleet.query(processor, store, key) {
+            Ok(found) => found,
+            Err(QueryError::NoAnswer(NoAnswer::NotHere { partition })) if !is_forwarded => {
+                let address = self.host_of(processor, partition)?;
+                return self.forwarder.stored(&address, processor, store, key);
+            }
+            Err(QueryError::NoAnswer(why)) => return Err(Refused::Unavailable(why.to_string())),
+            Err(unknown) => return Err(Refused::Unknown(unknown.to_string())),
+        };
         let declared = self.topology.processors.iter().find(|p| p.name == processor);
         let inputs = declared.into_iter().flat_map(|p| &p.inputs).map(|i| i.topic.clone());
-        Ok(Answer::Stored(StoredView {
+        Ok(StoredView {
             partition: found.partition.0,
             sequence: found.sequence,
             position: inputs.zip(found.next.iter().map(|o| o.0)).collect(),
             value: found.value.map(bytes),
-        }))
+        })
+    }
+
+    /// Where the interface of the host listens that has told that it has a partition.
+    fn host_of(&self, processor: &str, partition: Partition) -> Result<String, Refused> {
+        let overview = self.overview.get();
+        let others = overview.hosts.iter().filter(|(name, _)| **name != self.topology.host.id);
+        let has_it = |h: &HostRecord| h.tasks.get(processor).is_some_and(|all| all.contains(&partition.0));
+        let text = match others.clone().find(|(_, h)| has_it(h)) {
+            Some((_, HostRecord { address: Some(address), .. })) => return Ok(address.clone()),
+            Some((name, _)) => {
+                format!("host {name} has partition {partition}, and tells nobody where to ask it: ask there")
+            }
+            None => {
+                format!("partition {partition} of `{processor}` is on its way from host to host: ask again in a moment")
+            }
+        };
+        Err(Refused::Unavailable(text))
     }
 
     fn cutovers(&self, processor: &str) -> Result<Answer, Refused> {
         if !self.topology.processors.iter().any(|p| p.name == processor) {
-            return Err(Refused::Unknown(format!("no processor is called `{processor}`")));
+            let names: Vec<&str> = self.topology.processors.iter().map(|p| p.name.as_str()).collect();
+            let names = names.join(", ");
+            return Err(Refused::Unknown(format!("no processor is called `{processor}`; there are {names}")));
         }
         let unavailable = |error: crate::kafka::FeedError| Refused::Unavailable(error.to_string());
         let tail = Tail::new(&self.kafka).map_err(unavailable)?;
@@ -161,6 +196,7 @@ fn host(name: &str, record: &HostRecord) -> HostView {
         wasmill: record.wasmill.clone(),
         address: record.address.clone(),
         prepared: prepared.collect(),
+        tasks: record.tasks.clone(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A value that one thread publishes and others read, or wait for.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The newest value, and a way to be woken when there is a newer one.
 #[derive(Debug, Default)]
@@ -22,14 +22,12 @@ impl<T> Published<T> {
 
     /// The first value that `is_wanted`, or `None` after `patience`.
     pub fn wait(&self, patience: Duration, is_wanted: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        let until = Instant::now() + patience;
-        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-        while !is_wanted(&value) {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            value = self.changed.wait_timeout(value, left).unwrap_or_else(PoisonError::into_inner).0;
+        let value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_not_yet = |value: &mut Arc<T>| !is_wanted(value);
+        let waited = self.changed.wait_timeout_while(value, patience, is_not_yet);
+        let (value, end) = waited.unwrap_or_else(PoisonError::into_inner);
+        if end.timed_out() {
+            return None;
         }
         Some(value.clone())
     }

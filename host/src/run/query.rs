@@ -1,5 +1,5 @@
-//! Questions about committed state, put to the worker that has the key's partition. One process only: where a partition
-//! is with another host, the answer says so.
+//! Questions about committed state, put to the worker that has the key's partition. This process only: where a partition
+//! is with another host, the answer says so, and `forward` asks there.
 
 use std::sync::Arc;
 
@@ -30,8 +30,9 @@ impl Fleet {
         let found = found.ok_or_else(|| QueryError::UnknownProcessor(processor.to_owned()))?;
         let index = found.stores.iter().position(|s| s.name == store).ok_or_else(|| {
             let known: Vec<&str> = found.stores.iter().map(|s| s.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let (processor, store) = (processor.to_owned(), store.to_owned());
-            QueryError::UnknownStore { processor, store, known: known.join(", ") }
+            QueryError::UnknownStore { processor, store, known }
         })?;
         let partition = partition_of(key, topology.partitions(found));
         for worker in by_likelihood(self.workers(), processor, partition) {

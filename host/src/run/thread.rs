@@ -1,6 +1,7 @@
 //! The thread of a worker: takes orders and questions from channels, turns the worker, publishes what it tells of itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,14 +10,15 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use crate::client::Client;
+use crate::clock::{Clock, SystemClock};
 use crate::record::Partition;
 use crate::worker::{Command, End, NoAnswer, StoredValue, Turn, Worker, WorkerStatus};
 
 /// Longest wait of a turn; orders are looked at between turns.
 const TURN_WAIT: Duration = Duration::from_millis(50);
 
-/// Turns between publications while nothing is committed: cheap, and fresh enough for a person.
-const TURNS_PER_STATUS: u32 = 64;
+/// Between publications while nothing is committed: fresh enough for a person, and for other hosts.
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Orders that may wait. More than a person gives; a full channel means a worker that does not turn.
 const COMMANDS_MAX: usize = 16;
@@ -39,6 +41,8 @@ struct Query {
 struct Inbound {
     orders: Receiver<Command>,
     queries: Receiver<Query>,
+    /// It shall give its partitions to others, then end.
+    leave: Arc<AtomicBool>,
 }
 
 /// A running worker, as the control side sees it.
@@ -47,6 +51,7 @@ pub struct WorkerThread {
     pub index: u16,
     commands: Sender<Command>,
     queries: Sender<Query>,
+    leave: Arc<AtomicBool>,
     status: Arc<ArcSwap<WorkerStatus>>,
     thread: Mutex<Option<JoinHandle<Ended>>>,
 }
@@ -73,7 +78,8 @@ impl WorkerThread {
     {
         let (commands, orders) = crossbeam_channel::bounded(COMMANDS_MAX);
         let (queries, asked) = crossbeam_channel::bounded(QUERIES_MAX);
-        let inbound = Inbound { orders, queries: asked };
+        let leave = Arc::new(AtomicBool::new(false));
+        let inbound = Inbound { orders, queries: asked, leave: leave.clone() };
         let status = Arc::new(ArcSwap::from_pointee(empty));
         let published = status.clone();
         let body = move || match catch_unwind(AssertUnwindSafe(|| run(make, &inbound, &published))) {
@@ -81,7 +87,8 @@ impl WorkerThread {
             Err(panic) => Ended::Panicked(panic_text(panic.as_ref())),
         };
         let thread = std::thread::Builder::new().name(format!("{processor}.{index}")).spawn(body)?;
-        Ok(Self { processor: processor.to_owned(), index, commands, queries, status, thread: Mutex::new(Some(thread)) })
+        let (processor, thread) = (processor.to_owned(), Mutex::new(Some(thread)));
+        Ok(Self { processor, index, commands, queries, leave, status, thread })
     }
 
     pub fn status(&self) -> Arc<WorkerStatus> {
@@ -94,6 +101,16 @@ impl WorkerThread {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
+    }
+
+    /// Has it leave its group, so that others get its partitions at once, and then end.
+    pub fn leave(&self) {
+        self.leave.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has left its group, or is about to.
+    pub fn is_leaving(&self) -> bool {
+        self.leave.load(Ordering::Relaxed)
     }
 
     /// The committed value of a key in a store, by its number, of a partition. Waits for the worker's next turn.
@@ -139,15 +156,26 @@ fn run<C: Client>(
         Ok(worker) => worker,
         Err(why) => return Ended::NotStarted(why),
     };
-    let (mut commits, mut turns) = (0, 0);
+    let clock = SystemClock::new();
+    // What was last published, and when.
+    let (mut told, mut told_at) = ((0, 0), clock.monotonic());
+    let mut has_left = false;
     loop {
+        if !has_left && inbound.leave.load(Ordering::Relaxed) {
+            has_left = true;
+            worker.leave_group();
+        }
+        // The last revoke takes its tasks, with a last commit of theirs.
+        if has_left && worker.status().tasks.is_empty() {
+            worker.command(Command::Stop);
+        }
         inbound.orders.try_iter().for_each(|order| worker.command(order));
         inbound.queries.try_iter().take(QUERIES_MAX).for_each(|query| answer(&mut worker, query));
         let turn = worker.turn(TURN_WAIT);
-        turns += 1;
         let ended = matches!(turn, Turn::Ended(_));
-        if ended || worker.counters().commits != commits || turns % TURNS_PER_STATUS == 0 {
-            commits = worker.counters().commits;
+        let (counts, now) = ((worker.counters().commits, worker.counters().adoptions), clock.monotonic());
+        if ended || counts != told || now.saturating_sub(told_at) >= STATUS_INTERVAL {
+            (told, told_at) = (counts, now);
             status.store(Arc::new(worker.status()));
         }
         if let Turn::Ended(end) = turn {

@@ -77,7 +77,19 @@ impl World {
             .map(|h| {
                 let prepared = h.rollout.preparations(&h.catalog);
                 let (wasmill, topology) = ("0".into(), "t".into());
-                (h.name, HostRecord { format: 1, nonce: 1, wasmill, address: None, topology, at_ms: 0, prepared })
+                (
+                    h.name,
+                    HostRecord {
+                        format: 1,
+                        nonce: 1,
+                        wasmill,
+                        address: None,
+                        topology,
+                        at_ms: 0,
+                        prepared,
+                        tasks: BTreeMap::new(),
+                    },
+                )
             })
             .collect();
         for host in &mut self.hosts {
