@@ -65,7 +65,9 @@ mod tests {
 
     #[test]
     fn foreign_pages_and_names_are_refused_and_tokens_asked_for() {
-        let cases: [(&str, Option<&str>, Option<&str>, Option<&str>, u16); 9] = [
+        /// Host, origin, the token that is set, what the request brings, status.
+        type Case = (&'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>, u16);
+        let cases: [Case; 9] = [
             ("127.0.0.1:8090", None, None, None, 200),
             ("localhost", None, None, None, 200),
             ("[::1]:8090", Some("http://[::1]:8090"), None, None, 200),

@@ -2,6 +2,7 @@
 //! adopt what is active. Pure: the same facts give the same decisions, on every host.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use super::catalog::Catalog;
@@ -110,8 +111,8 @@ impl Local {
         let mut actions = Vec::new();
         let wanted = [deployment.active.map(|a| a.number), deployment.candidate.map(|c| c.number)];
         for version in wanted.into_iter().flatten().filter_map(|n| deployment.versions.get(&n)) {
-            if !self.versions.contains_key(&version.number) {
-                self.versions.insert(version.number, Ready::Asked);
+            if let Entry::Vacant(unknown) = self.versions.entry(version.number) {
+                unknown.insert(Ready::Asked);
                 let version = Box::new(version.clone());
                 actions.push(Action::Prepare { processor: name.to_owned(), version });
             }

@@ -165,6 +165,9 @@ pub(super) fn ask(
     answered.recv_timeout(CATCH_UP_MAX).unwrap_or_else(|_| late())
 }
 
+/// A version of a processor that is to be prepared.
+type Job = (String, Box<Version>);
+
 /// A finished preparation.
 type Prepared = (String, u64, Result<Ready, String>);
 
@@ -176,7 +179,7 @@ struct Turning {
     rollout: Rollout,
     nonce: u64,
     requests: Receiver<Request>,
-    jobs: Sender<(String, Box<Version>)>,
+    jobs: Sender<Job>,
     prepared: Receiver<Prepared>,
     ready: BTreeMap<(String, u64), Ready>,
     adopted: BTreeMap<String, u64>,
@@ -496,8 +499,8 @@ impl Turning {
 }
 
 /// A thread that prepares one version after the other, and ends when nobody asks any more.
-fn start_preparing(preparer: Preparer) -> std::io::Result<(Sender<(String, Box<Version>)>, Receiver<Prepared>)> {
-    let (jobs, wanted) = crossbeam_channel::unbounded::<(String, Box<Version>)>();
+fn start_preparing(preparer: Preparer) -> std::io::Result<(Sender<Job>, Receiver<Prepared>)> {
+    let (jobs, wanted) = crossbeam_channel::unbounded::<Job>();
     let (done, prepared) = crossbeam_channel::unbounded();
     let body = move || {
         for (processor, version) in wanted {
