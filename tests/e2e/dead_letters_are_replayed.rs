@@ -92,9 +92,9 @@ fn each_is_sent_once_and_only_to_its_processor() {
     wrong_orders_say_what_is_wrong(&application);
 
     // The component is repaired; its dead letter is sent again, at the second try.
-    host.stop();
-    application.write(&manifest("none"));
-    let mut host = application.run();
+    application.interface(&mut host, "data");
+    let repaired = application.ask(&["deploy", "picky", "--settings", r#"{"behaviour": "none"}"#]);
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
     let cut_off = a_run_that_is_cut_off(&broker);
     assert_eq!(sent(&application.ask(&["dlq", "replay", "picky", "0", "--json"]).json()), 1);
     assert!(matches!(cut_off.commit(), Err(ReplayError::Fenced { .. })), "the first run must not go on");

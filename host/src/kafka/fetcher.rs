@@ -408,4 +408,29 @@ mod tests {
             }
         }
     }
+
+    /// What `start` relies on: however late this thread looks after the assignment, all is in the queue that it has.
+    #[test]
+    fn nothing_is_fetched_past_a_queue_that_was_cut_off_before_the_assignment() {
+        let cluster = MockCluster::new(1).expect("a cluster in this process");
+        let bootstrap = cluster.bootstrap_servers();
+        cluster.create_topic("t", 1, 1).expect("a fresh name");
+        send(&bootstrap, "t", "none");
+        let properties = [("bootstrap.servers", bootstrap.as_str()), ("group.id", "g")];
+        let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let handle = Handle::new(Kind::Consumer, &properties, 0).unwrap_or_else(|error| panic!("{error}"));
+        let topic = CString::new("t").expect("a name without NUL");
+        let queue = Queue::of_partition(&handle, &topic, 0).expect("a consumer has queues");
+        let mut list = List::new();
+        list.add(&topic, 0, 0);
+        // SAFETY: handle and list are valid through the call.
+        let error = unsafe { sys::rd_kafka_incremental_assign(handle.raw(), list.raw()) };
+        ClientError::check(error, "assign").expect("a partition to read");
+        let limit = Instant::now() + Duration::from_secs(30);
+        // SAFETY: the queue is valid.
+        while unsafe { sys::rd_kafka_queue_length(queue.raw()) } < SENT.len() {
+            assert!(Instant::now() < limit, "what was fetched lies elsewhere");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }

@@ -65,8 +65,10 @@ impl World {
     fn settle(&mut self) {
         for _ in 0..20 {
             self.report();
-            for index in 0..self.hosts.len() {
-                self.act(index);
+            // All act on the same log: what they append is read in the next round.
+            let appended: Vec<_> = (0..self.hosts.len()).flat_map(|index| self.act(index)).collect();
+            for (host, base, change) in appended {
+                self.append(host, base, change);
             }
         }
     }
@@ -99,11 +101,11 @@ impl World {
         }
     }
 
-    fn act(&mut self, index: usize) {
+    fn act(&mut self, index: usize) -> Vec<(&'static str, u64, Change)> {
         let now = self.now;
         let host = &mut self.hosts[index];
         if !host.is_alive {
-            return;
+            return Vec::new();
         }
         for record in self.log.iter().skip(host.catalog.folded() as usize) {
             host.catalog.fold(record).expect("of our format");
@@ -117,14 +119,12 @@ impl World {
                     let result = if refuses { Err("does not compile".to_owned()) } else { Ok(()) };
                     host.rollout.prepared("p", version.number, result);
                 }
-                Action::Append { base, change, .. } => appends.push((base, change)),
+                Action::Append { base, change, .. } => appends.push((name, base, change)),
                 Action::Adopt { active, .. } => host.adopted.push((active.number, active.revision)),
                 Action::Run { .. } => {}
             }
         }
-        for (base, change) in appends {
-            self.append(name, base, change);
-        }
+        appends
     }
 
     fn deploy(&mut self) {
