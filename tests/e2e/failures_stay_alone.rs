@@ -43,10 +43,16 @@ fn harmless(name: &'static str, outputs: &[&'static str]) -> Row {
     Row { outputs: outputs.to_vec(), letters: Vec::new(), ..row(name, "") }
 }
 
-/// A component that no compiler would produce: it fails on every record.
-fn hopeless(guest: &'static str) -> Row {
-    let letters = ["a", "bad", "b", "c"].map(|value| (value, "contract")).to_vec();
-    Row { guest, outputs: Vec::new(), letters, ..row(guest, "") }
+/// Components that no compiler would produce: they fail on every call, and are found out before any record.
+const HOPELESS: [&str; 3] = ["wat-list-outside", "wat-list-endless", "wat-bad-discriminant"];
+
+/// The version that runs goes on.
+fn hopeless_components_are_refused(application: &Application) {
+    for name in HOPELESS {
+        let refused = application.ask(&["deploy", "neighbour", &guest(name), "--settings", "{}"]);
+        assert_eq!(refused.code, Some(1), "{name}: {refused:?}");
+        assert!(refused.err.contains("fails on a batch without records"), "{name}: {refused:?}");
+    }
 }
 
 fn rows() -> Vec<Row> {
@@ -74,9 +80,6 @@ fn rows() -> Vec<Row> {
         harmless("flood-log", &["a", "b", "c"]),
         harmless("fail-in-company", &["a", "bad", "b", "c"]),
         harmless("wear-out", &["a", "bad", "b", "c"]),
-        hopeless("wat-list-outside"),
-        hopeless("wat-list-endless"),
-        hopeless("wat-bad-discriminant"),
     ]
 }
 
@@ -238,6 +241,8 @@ fn each_failure_stays_its_processor_s_own() {
     }
     (0..PROBES_AT_ONCE).for_each(|_| stage.probe());
     rows().iter().for_each(|row| stage.await_row(row));
+    hopeless_components_are_refused(&application);
+    stage.probe();
     let log = application.log();
     assert!(log.contains("more lines were dropped"), "the flooded log was not cut");
     retries_leave_other_partitions_alone(&mut stage);
