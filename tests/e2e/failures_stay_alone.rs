@@ -292,5 +292,9 @@ fn halts_keep_everything(stage: &mut Stage, application: &Application) {
         (answer.code == Some(0)).then_some(())
     });
     stage.host = application.run();
+    // A halt outlives its host: it ends with an operator's word.
+    application.interface(&mut stage.host, "data");
+    let resumed = application.ask(&["resume", "halt"]);
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
     assert_eq!(texts(&stage.broker, &mut stage.host, "out-halt", 0, 2), ["a", "b"]);
 }
