@@ -110,17 +110,18 @@ impl Fetcher {
     ) -> Result<(), ClientError> {
         self.stop(purpose)?;
         let (_, partition) = parts(purpose);
+        // Before the assignment: what is fetched between that and the cut would lie in the handle's own queue, which
+        // nobody reads, and be lost without a trace.
+        let Some(queue) = Queue::of_partition(&self.handle, topic, partition) else {
+            return Err(ClientError::of_code(Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "read a partition"));
+        };
+        queue.wake(self.wake.fd());
         let mut list = List::new();
         list.add(topic, partition, from);
         // SAFETY: handle and list are valid through the call.
         let error = unsafe { sys::rd_kafka_incremental_assign(self.handle.raw(), list.raw()) };
         ClientError::check(error, "read a partition")?;
-        let Some(queue) = Queue::of_partition(&self.handle, topic, partition) else {
-            return Err(ClientError::of_code(Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "read a partition"));
-        };
-        queue.wake(self.wake.fd());
         self.streams.insert(purpose, Stream { topic: topic.clone(), queue, from, is_held: false, until });
-        self.streams.values().for_each(|s| s.queue.split());
         self.wake.wake();
         Ok(())
     }

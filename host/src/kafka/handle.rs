@@ -235,7 +235,9 @@ pub(super) struct Queue {
 unsafe impl Send for Queue {}
 
 impl Queue {
-    /// The queue of one assigned partition, cut off from the handle's own so that it can be read in batches.
+    /// The queue of one partition, cut off from the handle's own so that it can be read in batches. To be asked for before
+    /// the partition is assigned: once an application has cut a queue off, librdkafka never joins it again (2.12.1,
+    /// `RD_KAFKA_Q_F_FWD_APP`), but until then an assignment sends what it fetches to the handle's own queue.
     pub fn of_partition(handle: &Handle, topic: &CStr, partition: i32) -> Option<Self> {
         // SAFETY: the handle is valid; a null result means that there is no such partition here.
         unsafe {
@@ -250,12 +252,6 @@ impl Queue {
 
     pub fn raw(&self) -> *mut sys::rd_kafka_queue_t {
         self.raw
-    }
-
-    /// Cuts the queue off again: every (incremental) assign undoes it.
-    pub fn split(&self) {
-        // SAFETY: the queue is valid.
-        unsafe { sys::rd_kafka_queue_forward(self.raw, ptr::null_mut()) }
     }
 
     /// Has `fd` written to whenever the empty queue gets something.

@@ -108,11 +108,11 @@ impl Reader {
     ) -> Result<Option<Pair>, ClientError> {
         let mut list = List::new();
         list.add(topic, partition.0, first.0);
-        // SAFETY: handle and list are valid through the call.
-        check_code(unsafe { sys::rd_kafka_assign(self.handle.raw(), list.raw()) }, "read a changelog")?;
         let Some(queue) = Queue::of_partition(&self.handle, topic, partition.0) else {
             return Err(ClientError::of_code(Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "read a changelog"));
         };
+        // SAFETY: handle and list are valid through the call.
+        check_code(unsafe { sys::rd_kafka_assign(self.handle.raw(), list.raw()) }, "read a changelog")?;
         let found = self.next_record(&queue, &mut list, end);
         // SAFETY: the handle is valid; null ends reading.
         check_code(unsafe { sys::rd_kafka_assign(self.handle.raw(), std::ptr::null()) }, "end reading")?;
