@@ -6,6 +6,8 @@ mod addressed;
 mod assignment;
 mod condemned;
 mod dead_letter;
+#[cfg(test)]
+mod fixture;
 mod inbox;
 mod isolation;
 mod sealing;

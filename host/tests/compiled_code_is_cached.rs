@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use guests::{bytes, engine};
-use wasmill::wasm::{Cache, CacheError, CompileError, CompileLimits, Compiler, Digest, Engine, EngineOptions, Limits};
+use wasmill::digest::Digest;
+use wasmill::wasm::{Cache, CacheError, CompileError, CompileLimits, Compiler, Engine, EngineOptions, Limits};
 
 fn child(limits: CompileLimits) -> Compiler {
     Compiler::Child { program: env!("CARGO_BIN_EXE_wasmill").into(), limits }

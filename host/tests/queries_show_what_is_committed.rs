@@ -3,6 +3,8 @@
 
 #[path = "support/failing_store.rs"]
 mod failing_store;
+#[path = "support/outcome.rs"]
+mod outcome;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -168,14 +170,7 @@ impl Stage {
 
     fn answer(&mut self, verdict: Verdict) {
         let commit = self.script.borrow_mut().sealed.take().expect("a commit in flight");
-        let outcome = |t: TaskCommit| TaskOutcome {
-            partition: t.partition,
-            verdict,
-            metadata: Metadata { nonce: 5, ..t.metadata.clone() },
-            spent: t,
-        };
-        let tasks = commit.tasks.into_iter().map(outcome).collect();
-        self.play(Event::Committed(Outcome { tasks, cause: None }));
+        self.play(outcome::committed(commit, verdict, None));
     }
 
     fn is_in_commit(&self) -> bool {

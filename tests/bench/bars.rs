@@ -49,7 +49,7 @@ pub const WORKS: [Work; 3] = [
     },
     Work {
         name: "balance, serde_json",
-        logic: Logic::Balance(crate::workload::Parser::Serde),
+        logic: Logic::Balance(crate::payment::Parser::Serde),
         component: "guest_balance.wasm",
         ratio_least: 0.75,
         difference_ns_most: None,
@@ -57,7 +57,7 @@ pub const WORKS: [Work; 3] = [
     },
     Work {
         name: "balance, extractor",
-        logic: Logic::Balance(crate::workload::Parser::Extractor),
+        logic: Logic::Balance(crate::payment::Parser::Extractor),
         component: "guest_balance.wasm",
         ratio_least: 0.85,
         difference_ns_most: None,

@@ -11,6 +11,9 @@ mod brokers;
 mod engine;
 mod native;
 mod pairs;
+/// The guest's own: native code that it is compared with reads and writes in the same way.
+#[path = "../guests/balance/src/payment.rs"]
+mod payment;
 mod report;
 mod restart;
 mod swaps;

@@ -1,14 +1,12 @@
 //! The logic in native Rust that the components are compared with, called by the same engine.
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
 use wasmill::processor::{FaultKind, GuestFault, ProcessError, Processor, Scope, Version};
 use wasmill::record::{BatchRef, Headers, NewOutput};
 use wasmill::store::StoreError;
-use wasmill_sdk::{Failure, json};
+use wasmill_sdk::Failure;
 
-use crate::workload::{FRAUD_MAX, Logic, Parser};
+use crate::payment::{Parser, Payment};
+use crate::workload::{FRAUD_MAX, Logic};
 
 /// The native twin of a component.
 pub struct Native(pub Logic);
@@ -61,61 +59,6 @@ impl Processor for Balances {
             scope.outputs.push(&record, output);
         }
         Ok(())
-    }
-}
-
-#[derive(Deserialize)]
-struct Payment<'a> {
-    #[serde(borrow)]
-    tx_id: Cow<'a, str>,
-    #[serde(borrow)]
-    account_id: Cow<'a, str>,
-    amount_cents: i64,
-    fraud_probability: f64,
-}
-
-#[derive(Serialize)]
-struct Booked<'a> {
-    tx_id: &'a str,
-    account_id: &'a str,
-    amount_cents: i64,
-    balance_cents: i64,
-}
-
-const NAMES: json::Names<4> = json::Names::new(["tx_id", "account_id", "amount_cents", "fraud_probability"]);
-
-/// As in `tests/guests/balance`.
-impl<'a> Payment<'a> {
-    #[inline]
-    fn read(parser: Parser, value: &'a [u8]) -> Result<Self, Failure> {
-        match parser {
-            Parser::Serde => Ok(serde_json::from_slice(value)?),
-            Parser::Extractor => {
-                let [tx_id, account_id, amount_cents, fraud_probability] = NAMES.read(value)?;
-                Ok(Self {
-                    tx_id: tx_id.into_text()?,
-                    account_id: account_id.into_text()?,
-                    amount_cents: amount_cents.as_i64()?,
-                    fraud_probability: fraud_probability.as_f64()?,
-                })
-            }
-        }
-    }
-
-    #[inline]
-    fn write(&self, parser: Parser, balance_cents: i64, value: &mut Vec<u8>) -> Result<(), Failure> {
-        let (tx_id, account_id, amount_cents) = (&*self.tx_id, &*self.account_id, self.amount_cents);
-        match parser {
-            Parser::Serde => {
-                let booked = Booked { tx_id, account_id, amount_cents, balance_cents };
-                Ok(serde_json::to_writer(value, &booked)?)
-            }
-            Parser::Extractor => {
-                let object = json::Object::begin(value).string("tx_id", tx_id).string("account_id", account_id);
-                object.integer("amount_cents", amount_cents).integer("balance_cents", balance_cents).end();
-                Ok(())
-            }
-        }
     }
 }
 

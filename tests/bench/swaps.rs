@@ -12,6 +12,7 @@ use wasmill::config::{Overrides, read_manifest};
 use wasmill::kafka::Feed;
 use wasmill::run::{Deploy, Host};
 use wasmill::worker::Exchange;
+use wasmill_tests::stamp;
 
 use crate::brokers::Place;
 use crate::report::{Bar, Figure, Row};
@@ -96,14 +97,8 @@ fn start(place: &Place, folder: &Path) -> anyhow::Result<Host> {
     let program = std::env::current_exe()?;
     let target = program.parent().and_then(Path::parent).context("a program lies in target/release")?;
     let component = target.join("wasm32-wasip2/guest/guest_stamp.wasm");
-    let bootstrap = place.broker.address();
-    let text = format!(
-        "application = \"swaps\"\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
-         [topics.in]\npartitions = {PARTITIONS}\n[topics.out]\npartitions = {PARTITIONS}\n\
-         [processors.stamp]\ncomponent = \"{}\"\ninputs = [\"in\"]\noutputs = [\"out\"]\nsettings = {{ tag = \"first\" }}\n\
-         [processors.stamp.stores.counts]\n",
-        component.display()
-    );
+    let kafka = format!("[kafka]\n\"bootstrap.servers\" = \"{}\"\n", place.broker.address());
+    let text = stamp::manifest("swaps", &component.display().to_string(), PARTITIONS, "") + &kafka;
     let manifest = folder.join("wasmill.toml");
     std::fs::write(&manifest, text)?;
     let data = Some(folder.join("host"));

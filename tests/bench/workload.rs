@@ -1,6 +1,8 @@
 //! What is measured: the records, and the names of the logics.
 //! The JSON is that of the published balance workload: 197 bytes, 10,000 accounts, a fifth filtered out.
 
+use crate::payment::Parser;
+
 /// Payments above this are filtered out.
 pub const FRAUD_MAX: f64 = 0.8;
 
@@ -14,14 +16,6 @@ pub enum Logic {
     Copy,
     /// Parse, filter, per-account balance in a store, JSON out.
     Balance(Parser),
-}
-
-/// How values are read and written, in the component and in its native twin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parser {
-    Serde,
-    /// The SDK's.
-    Extractor,
 }
 
 const LOGICS: [(Logic, &str); 3] = [

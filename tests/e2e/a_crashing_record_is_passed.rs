@@ -23,13 +23,13 @@ fn the_third_noted_stop_at_a_record_makes_it_a_dead_letter() {
     let broker = Broker::start(BrokerKind::Embedded).expect("a broker");
     let admin = Admin::new(&broker);
     let (input, output) = (admin.topic("in", 1, &[]), admin.topic("out", 1, &[]));
-    let letters = format!("{input}.crash.dlq");
+    let letters = format!("{input}.copy.dlq");
     admin.create(&letters, 1, &[]).expect("a topic is made");
     let producer = Producer::new(&broker, &[("linger.ms", "20")]);
     let value = |i: usize| if i == CRASH_AT { "crash".to_owned() } else { i.to_string() };
     (0..RECORDS).for_each(|i| producer.put(&input, 0, "k", &value(i)));
     producer.places();
-    let notes = broker.folder().join("notes/crash.0");
+    let notes = broker.folder().join("notes/copy.0");
     let mut stops = 0;
     let (letter, mut host) = loop {
         let mut host = start(&broker, &input, &output, &notes);
@@ -65,7 +65,7 @@ fn the_third_noted_stop_at_a_record_makes_it_a_dead_letter() {
 }
 
 fn start(broker: &Broker, input: &str, output: &str, notes: &Path) -> Child {
-    let mut command = Command::new(build().join("crash_host"));
-    command.args([&broker.address(), input, input, output]).arg(notes);
+    let mut command = Command::new(build().join("copy_host"));
+    command.args([&broker.address(), input, "host", input, output]).arg(notes);
     Child::start(command, broker.folder().join("host.log")).expect("a host starts")
 }

@@ -2,7 +2,6 @@
 //! and state goes on. Bad versions are refused, or taken back by themselves. The host runs in this process.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +12,9 @@ use wasmill::kafka::{Feed, Tail, TopicRecord};
 use wasmill::run::{Deploy, Host, Refusal};
 use wasmill::wasm::compile::child_main;
 use wasmill_tests::brokers::{Broker, BrokerKind};
+use wasmill_tests::stamp;
 use wasmill_tests::until::until;
+use wasmill_tests::wasmill::guest;
 
 const PARTITIONS: i32 = 4;
 const KEYS: usize = 100;
@@ -68,34 +69,12 @@ fn swap_under_load(kind: BrokerKind) -> Result<(), Failed> {
 }
 
 fn start(broker: &Broker) -> anyhow::Result<Host> {
-    let component = components().join("guest_stamp.wasm");
     let manifest = broker.folder().join("wasmill.toml");
-    let text = format!(
-        r#"
-application = "swap"
-[kafka]
-"bootstrap.servers" = "{}"
-[topics.in]
-partitions = {PARTITIONS}
-[topics.out]
-partitions = {PARTITIONS}
-[processors.stamp]
-component = "{}"
-inputs = ["in"]
-outputs = ["out"]
-settings = {{ tag = "1" }}
-[processors.stamp.stores.counts]
-"#,
-        broker.address(),
-        component.display()
-    );
+    let kafka = format!("[kafka]\n\"bootstrap.servers\" = \"{}\"\n", broker.address());
+    let text = stamp::manifest("swap", &guest("guest-stamp"), PARTITIONS, "") + &kafka;
     std::fs::write(&manifest, text)?;
     let data = Some(broker.folder().join("host"));
     Ok(Host::start(&read_manifest(&manifest, &Overrides { data, ..Overrides::default() })?)?)
-}
-
-fn components() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest")
 }
 
 fn properties(broker: &Broker) -> BTreeMap<String, String> {

@@ -8,5 +8,6 @@ pub mod http;
 pub mod member;
 pub mod producer;
 pub mod reader;
+pub mod stamp;
 pub mod until;
 pub mod wasmill;

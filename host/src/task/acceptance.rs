@@ -153,23 +153,9 @@ mod tests {
     use super::*;
     use crate::client::{LocatedChangelog, LocatedInput};
     use crate::record::Input;
-    use crate::task::Start;
-    use std::time::Duration;
+    use crate::task::fixture::{changelog, setup};
 
     const FRESH: Fresh = Fresh { changelog_sequence: 30, nonce: 77, identity: 99 };
-
-    fn setup() -> TaskSetup {
-        TaskSetup {
-            group: "app.p".into(),
-            inputs: vec!["a".into(), "b".into()],
-            output_count: 0,
-            stores: vec!["s".into()],
-            start: Start::Earliest,
-            merge_wait: Duration::ZERO,
-            tick_interval: None,
-            checkpoint_age_ms_max: 0,
-        }
-    }
 
     fn committed(next: i64, sequence: u64) -> Option<Committed> {
         let changelogs = vec![ChangelogMark { identity: 7, next: Offset(50) }];
@@ -179,9 +165,7 @@ mod tests {
 
     fn located(a: Option<Committed>, b: Option<Committed>) -> Located {
         let input = |i, committed| LocatedInput { input: Input(i), committed, first: Offset(5), end: Offset(20) };
-        let first_record = Some(changelog::identity_record(7));
-        let changelogs = vec![LocatedChangelog { first: Offset(0), end: Offset(60), first_record }];
-        Located { inputs: vec![input(0, a), input(1, b)], changelogs, has_cutover: false }
+        Located { inputs: vec![input(0, a), input(1, b)], changelogs: vec![changelog()], has_cutover: false }
     }
 
     fn wish(to: Option<Goal>) -> Wish {

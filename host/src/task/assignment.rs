@@ -318,20 +318,7 @@ mod tests {
     use super::*;
     use crate::client::Committed;
     use crate::record::Input;
-    use std::time::Duration;
-
-    fn setup() -> TaskSetup {
-        TaskSetup {
-            group: "app.p".into(),
-            inputs: vec!["a".into(), "b".into()],
-            output_count: 0,
-            stores: vec!["s".into()],
-            start: Start::Earliest,
-            merge_wait: Duration::ZERO,
-            tick_interval: None,
-            checkpoint_age_ms_max: 1000,
-        }
-    }
+    use crate::task::fixture::{changelog, setup};
 
     fn metadata(sequence: u64, nonce: u64) -> Metadata {
         let changelogs = vec![ChangelogMark { identity: 7, next: Offset(50) }];
@@ -344,9 +331,7 @@ mod tests {
     }
 
     fn located(a: Option<&str>, b: Option<&str>) -> Located {
-        let first_record = Some(changelog::identity_record(7));
-        let changelog = LocatedChangelog { first: Offset(0), end: Offset(60), first_record };
-        Located { inputs: vec![input(0, a), input(1, b)], changelogs: vec![changelog], has_cutover: false }
+        Located { inputs: vec![input(0, a), input(1, b)], changelogs: vec![changelog()], has_cutover: false }
     }
 
     fn name(located: &Located, checkpoint: Option<Checkpoint>) -> String {

@@ -3,12 +3,16 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+#[path = "outcome.rs"]
+mod outcome;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outcome::committed;
 use wasmill::client::*;
 use wasmill::clock::Clock;
 use wasmill::processor::*;
@@ -266,14 +270,7 @@ impl Stage {
 
     pub fn answer(&mut self, verdict: Verdict, cause: Option<CommitFault>) {
         let commit = self.script.borrow_mut().sealed.take().expect("a commit in flight");
-        let outcome = |t: TaskCommit| TaskOutcome {
-            partition: t.partition,
-            verdict,
-            metadata: Metadata { nonce: 5, ..t.metadata.clone() },
-            spent: t,
-        };
-        let tasks = commit.tasks.into_iter().map(outcome).collect();
-        self.play(Event::Committed(Outcome { tasks, cause }));
+        self.play(committed(commit, verdict, cause));
     }
 
     pub fn asked(&self) -> Vec<Asked> {

@@ -4,6 +4,7 @@ use wasmill_tests::brokers::{Broker, BrokerKind};
 use wasmill_tests::child::Child;
 use wasmill_tests::http::Interface;
 use wasmill_tests::producer::{Producer, Sent};
+use wasmill_tests::stamp;
 use wasmill_tests::until::{LONG, until};
 use wasmill_tests::wasmill::{Application, guest};
 
@@ -21,23 +22,7 @@ pub struct Stage {
 
 pub fn application() -> (Broker, Application) {
     let broker = Broker::start(BrokerKind::Embedded).expect("a broker");
-    let component = guest("guest-stamp");
-    let manifest = format!(
-        r#"
-application = "app"
-[topics.in]
-partitions = 2
-[topics.out]
-partitions = 2
-[processors.stamp]
-component = "{component}"
-inputs = ["in"]
-outputs = ["out"]
-settings = {{ tag = "1" }}
-[processors.stamp.stores.counts]
-"#
-    );
-    let application = Application::new(&broker, &manifest);
+    let application = Application::new(&broker, &stamp::manifest("app", &guest("guest-stamp"), 2, ""));
     (broker, application)
 }
 

@@ -10,6 +10,7 @@ use wasmill_tests::admin::Admin;
 use wasmill_tests::brokers::{Broker, BrokerKind};
 use wasmill_tests::child::Child;
 use wasmill_tests::http::{Answered, Interface};
+use wasmill_tests::stamp;
 use wasmill_tests::until::{LONG, until};
 use wasmill_tests::wasmill::{Application, guest};
 
@@ -33,23 +34,7 @@ pub struct Running {
 }
 
 pub fn manifest(more: &str) -> String {
-    let component = guest("guest-stamp");
-    format!(
-        r#"
-application = "app"
-[topics.in]
-partitions = {PARTITIONS}
-[topics.out]
-partitions = {PARTITIONS}
-[processors.stamp]
-component = "{component}"
-inputs = ["in"]
-outputs = ["out"]
-settings = {{ tag = "1" }}
-{more}
-[processors.stamp.stores.counts]
-"#
-    )
+    stamp::manifest("app", &guest("guest-stamp"), PARTITIONS, more)
 }
 
 impl Stage {

@@ -1,6 +1,8 @@
 //! A host with one native processor that copies a topic: the engine without WebAssembly, as a process that can be killed.
-//! Arguments: bootstrap, application, host, input, output.
+//! On the value `crash` it aborts: what a bug of the host, or the system's out-of-memory killer, does.
+//! Arguments: bootstrap, application, host, input, output; and a file for crash notes, with which there are dead letters.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +12,16 @@ use wasmill::kafka::{KafkaClient, KafkaSettings};
 use wasmill::processor::{ProcessError, Processor, Scope, Version};
 use wasmill::record::{BatchRef, NewOutput};
 use wasmill::task::{Start, TaskSetup, VersionName};
-use wasmill::worker::{ActiveVersion, Bounds, OnError, Setup, Turn, Worker};
+use wasmill::worker::{ActiveVersion, Bounds, CrashNotes, OnError, Setup, Turn, Worker};
 
 struct Copy;
 
 impl Processor for Copy {
     fn process(&mut self, batch: BatchRef<'_>, scope: &mut Scope) -> Result<(), ProcessError> {
         for record in batch.records() {
+            if record.value == Some(b"crash") {
+                std::process::abort();
+            }
             let (key, value, headers) = (record.key, record.value, record.headers);
             scope.outputs.push(&record, NewOutput { output: 0, timestamp_ms: None, key, value, headers });
         }
@@ -33,8 +38,8 @@ impl Version for Copy {
 fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [bootstrap, application, host, input, output] = arguments.as_slice() else {
-        anyhow::bail!("five arguments: bootstrap, application, host, input, output");
+    let [bootstrap, application, host, input, output, notes @ ..] = arguments.as_slice() else {
+        anyhow::bail!("at least five arguments: bootstrap, application, host, input, output");
     };
     let settings = KafkaSettings {
         user: [
@@ -47,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         host: host.clone(),
         inputs: vec![input.clone()],
         outputs: vec![output.clone()],
+        dead_letters: notes.first().map(|_| format!("{application}.copy.dlq")),
         ..KafkaSettings::default()
     };
     let task = TaskSetup {
@@ -71,6 +77,9 @@ fn main() -> anyhow::Result<()> {
     let name = VersionName { revision: 1, number: 1, digest: "native".into() };
     let version = ActiveVersion { name, version: Box::new(Copy) };
     let mut worker = Worker::new(setup, client, Arc::new(SystemClock::new()), version);
+    if let Some(notes) = notes.first() {
+        worker = worker.with_crash_notes(CrashNotes::open(Path::new(notes))?);
+    }
     loop {
         if let Turn::Ended(end) = worker.turn(Duration::from_millis(100)) {
             anyhow::bail!("{end:?}");
