@@ -19,7 +19,8 @@ pub struct Wear {
     pub took: Duration,
     /// Since the final return.
     pub rested: Duration,
-    /// The broker answered INVALID_TXN_STATE or INVALID_PRODUCER_ID_MAPPING.
+    /// The broker answered INVALID_TXN_STATE or INVALID_PRODUCER_ID_MAPPING; or a record was too large, after which the
+    /// same handle's next transaction fails with skipped sequence numbers.
     pub is_suspect: bool,
 }
 

@@ -15,7 +15,7 @@ use super::list::List;
 use super::locator::committed;
 use super::member::GroupMetadata;
 use super::producer::{Outgoing, Producer};
-use crate::client::{Commit, CommitFault, Fatal, Outcome, TaskCommit, TaskOutcome, Verdict, verdict};
+use crate::client::{Commit, CommitFault, Fatal, Outcome, TaskCommit, TaskOutcome, Verdict, Wear, verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::record::{Headers, Offset};
 
@@ -41,15 +41,11 @@ pub(super) struct Committer {
     producer: Option<Producer>,
     /// Of the present producer: random, so that two producers of the same id never look alike.
     nonce: u64,
+    /// What the present producer went through in its last transaction, and when that ended.
+    wear: Wear,
     last_used: Instant,
     fencings: VecDeque<Instant>,
 }
-
-/// A commit slower than this may have left a request behind that a later transaction of the same epoch would meet.
-const SLOW_COMMIT: Duration = Duration::from_secs(1);
-
-/// Brokers forget a transactional id after seven days of rest; half a day is far enough from that.
-const IDLE_MAX: Duration = Duration::from_secs(12 * 3600);
 
 /// Another producer fenced ours this often within [`FENCING_WINDOW`]: somebody else runs under our identity.
 const FENCINGS_MAX: usize = 3;
@@ -68,8 +64,8 @@ enum Failed {
 
 impl Committer {
     pub fn new(plan: Plan, reader: Arc<Handle>) -> Self {
-        let last_used = Instant::now();
-        Self { plan, reader, producer: None, nonce: 0, last_used, fencings: VecDeque::new() }
+        let (wear, last_used) = (Wear::default(), Instant::now());
+        Self { plan, reader, producer: None, nonce: 0, wear, last_used, fencings: VecDeque::new() }
     }
 
     /// Makes the producer, which ends the open transaction of a predecessor.
@@ -78,6 +74,7 @@ impl Committer {
         let topic = self.plan.inputs.first().map(|t| t.to_string_lossy().into_owned());
         self.producer = Some(Producer::new(&self.plan.properties, topic.as_deref(), Duration::from_secs(30))?);
         self.nonce = random();
+        self.wear = Wear::default();
         self.last_used = Instant::now();
         Ok(())
     }
@@ -87,7 +84,7 @@ impl Committer {
     /// # Errors
     /// Our identity is used by somebody else.
     pub fn commit(&mut self, mut commit: Commit) -> Result<Outcome, Fatal> {
-        if self.last_used.elapsed() > IDLE_MAX {
+        if (Wear { rested: self.last_used.elapsed(), ..self.wear }).must_recycle() {
             self.producer = None;
         }
         if self.producer.is_none()
@@ -96,7 +93,8 @@ impl Committer {
             return Ok(outcome(commit.tasks, Verdict::NotCommitted, Some(cause(&error))));
         }
         let begun = Instant::now();
-        let closed = self.producer.as_ref().map_or(0, Producer::closed_sockets);
+        self.wear = Wear::default();
+        let closed = self.closed_sockets();
         let written = self.write(&mut commit, begun + self.plan.timeout);
         let result = match written {
             // A pause may have outlived the transaction: believe what is committed, not what we were told.
@@ -109,12 +107,14 @@ impl Committer {
             Err(Failed::Resolve(error)) => self.resolve(commit.tasks, &error),
         };
         // Counted to the very end: an abort, too, may leave a copy of itself on a closed connection.
-        let is_indefinite = self.producer.as_ref().is_none_or(|p| p.closed_sockets() != closed);
-        if is_indefinite || begun.elapsed() > SLOW_COMMIT {
-            self.producer = None;
-        }
+        self.wear.sockets_closed = self.closed_sockets().abs_diff(closed);
+        self.wear.took = begun.elapsed();
         self.last_used = Instant::now();
         result
+    }
+
+    fn closed_sockets(&self) -> u64 {
+        self.producer.as_ref().map_or(0, Producer::closed_sockets)
     }
 
     fn write(&mut self, commit: &mut Commit, deadline: Instant) -> Result<(), Failed> {
@@ -123,8 +123,9 @@ impl Committer {
         letters.for_each(|letter| letter.fit(self.plan.dead_letter_bytes_max));
         producer.begin().map_err(Failed::Resolve)?;
         let stores = self.plan.changelogs.len();
-        let cutovers = cutovers(&self.plan, &commit.tasks);
-        let written = write_cutovers(&self.plan, producer, &cutovers, deadline);
+        let now_ms = SystemClock::new().wall_ms();
+        let cutovers = cutovers(&self.plan, &commit.tasks, now_ms);
+        let written = write_cutovers(&self.plan, producer, &cutovers, now_ms, deadline);
         written.map_err(|error| Failed::of_write(producer.reason(error)))?;
         for (index, task) in commit.tasks.iter().enumerate() {
             let written = write_task(&self.plan, producer, task, 1 + index * stores, deadline);
@@ -153,9 +154,7 @@ impl Committer {
         match producer.abort(begun + self.plan.timeout * 2) {
             Ok(()) => {
                 let is_too_large = matches!(cause(&error), CommitFault::TooLarge(_));
-                if is_too_large || is_state_lost(&error) {
-                    self.producer = None;
-                }
+                self.wear.is_suspect = is_too_large || is_state_lost(&error);
                 Ok(outcome(tasks, Verdict::NotCommitted, Some(cause(&error))))
             }
             Err(worse) => {
@@ -217,9 +216,8 @@ impl Failed {
 }
 
 /// Keys and values of the cutovers in a commit: they stay in place until the flush is over.
-fn cutovers(plan: &Plan, tasks: &[TaskCommit]) -> Vec<(String, String)> {
+fn cutovers(plan: &Plan, tasks: &[TaskCommit], now_ms: i64) -> Vec<(String, String)> {
     let Some(cutovers) = &plan.cutovers else { return Vec::new() };
-    let now_ms = SystemClock::new().wall_ms();
     tasks.iter().flat_map(|t| t.cutovers.iter().map(|c| cutovers.record(t, c, now_ms))).collect()
 }
 
@@ -227,11 +225,11 @@ fn write_cutovers(
     plan: &Plan,
     producer: &mut Producer,
     records: &[(String, String)],
+    timestamp_ms: i64,
     deadline: Instant,
 ) -> Result<(), ClientError> {
     let Some(cutovers) = plan.cutovers.as_ref().filter(|_| !records.is_empty()) else { return Ok(()) };
     let topic = producer.topic(&cutovers.topic)?;
-    let timestamp_ms = SystemClock::new().wall_ms();
     records.iter().try_for_each(|(key, value)| {
         let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
         let record = Outgoing { key, value, timestamp_ms, headers: Headers::default() };
@@ -308,8 +306,7 @@ fn retried(deadline: Instant, mut call: impl FnMut() -> Result<(), ClientError>)
     }
 }
 
-/// The broker has forgotten the transaction or the producer. After a record that was too large the same handle's next
-/// transaction fails with skipped sequence numbers, so that is one more reason for a new one.
+/// The broker has forgotten the transaction or the producer.
 fn is_state_lost(error: &ClientError) -> bool {
     error.is(Code::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE) || error.is(Code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING)
 }

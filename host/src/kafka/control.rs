@@ -2,14 +2,14 @@
 //! Knows records, not what they mean.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use super::admin::client_config;
 use super::feed::{FeedError, Tail, TopicRecord};
@@ -18,23 +18,24 @@ use super::follow::Follow;
 /// How long the broker may take to confirm.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Writes records and knows that they are there.
+/// Writes records and knows that they are there. Used from any thread.
 pub struct Appender {
-    producer: BaseProducer<Failures>,
+    // Not `flush`: it sleeps for 100 ms at least, whatever was delivered.
+    producer: ThreadedProducer<Deliveries>,
 }
 
-/// The first delivery that failed since it was last asked for.
-#[derive(Default)]
-struct Failures(Mutex<Option<KafkaError>>);
+/// Each record carries the sending half of a channel: it tells of a failure, and is gone when the delivery is decided.
+struct Deliveries;
 
-impl ClientContext for Failures {}
+impl ClientContext for Deliveries {}
 
-impl ProducerContext for Failures {
-    type DeliveryOpaque = ();
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Sender<KafkaError>>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, failures: Box<Sender<KafkaError>>) {
         if let Err((error, _)) = result {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+            // Whoever appended may have given up.
+            let _ = failures.send(error.clone());
         }
     }
 }
@@ -50,7 +51,7 @@ impl Appender {
             config.set(key, value);
         }
         let failed = |error| FeedError::Kafka { doing: "write to", topic: String::new(), error };
-        let producer = BaseProducer::from_config_and_context(&config, Failures::default()).map_err(failed)?;
+        let producer = ThreadedProducer::from_config_and_context(&config, Deliveries).map_err(failed)?;
         Ok(Self { producer })
     }
 
@@ -64,14 +65,30 @@ impl Appender {
         records: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<(), FeedError> {
         let failed = |error| FeedError::Kafka { doing: "write to", topic: topic.to_owned(), error };
+        let (failures, decided) = crossbeam_channel::unbounded();
         for (key, value) in records {
-            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).key(key);
+            let opaque = Box::new(failures.clone());
+            let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, opaque).partition(0).key(key);
             record.payload = value;
             self.producer.send(record).map_err(|(error, _)| failed(error))?;
         }
-        self.producer.flush(PATIENCE).map_err(failed)?;
-        let failure = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failure.map_or(Ok(()), |error| Err(failed(error)))
+        drop(failures);
+        all_delivered(&decided).map_err(failed)
+    }
+}
+
+/// Waits until every delivery is decided, and gives the first failure.
+fn all_delivered(decided: &Receiver<KafkaError>) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut first = None;
+    loop {
+        match decided.recv_deadline(deadline) {
+            Ok(error) => drop(first.get_or_insert(error)),
+            Err(RecvTimeoutError::Disconnected) => return first.map_or(Ok(()), Err),
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut));
+            }
+        }
     }
 }
 
@@ -80,7 +97,6 @@ pub struct ControlReader {
     follow: Follow,
     /// High watermarks when the reader was made, by topic.
     ends: BTreeMap<String, i64>,
-    tail: Tail,
 }
 
 impl ControlReader {
@@ -90,7 +106,7 @@ impl ControlReader {
         let tail = Tail::new(properties)?;
         let end = |topic: &String| Ok((topic.clone(), tail.end_of(topic, 0)?));
         let ends = topics.iter().map(end).collect::<Result<_, FeedError>>()?;
-        Ok(Self { follow: Follow::new(properties, topics)?, ends, tail })
+        Ok(Self { follow: Follow::new(properties, topics)?, ends })
     }
 
     /// The records that came since the last call, with their topics; waits at most `wait` for the first.
@@ -108,21 +124,5 @@ impl ControlReader {
     pub fn is_caught_up(&self, topic: &str) -> Result<bool, FeedError> {
         let end = self.ends.get(topic).copied().unwrap_or_default();
         Ok(end == 0 || self.follow.position(topic, 0)? >= end)
-    }
-
-    /// The records of a topic's partition 0 from an offset to its present end.
-    ///
-    /// # Errors
-    /// What the broker says of it.
-    pub fn read_from(&self, topic: &str, offset: i64) -> Result<Vec<TopicRecord>, FeedError> {
-        self.tail.read_from(topic, offset)
-    }
-
-    /// The present high watermark of a topic's partition 0.
-    ///
-    /// # Errors
-    /// What the broker says of it.
-    pub fn end_of(&self, topic: &str) -> Result<i64, FeedError> {
-        self.tail.end_of(topic, 0)
     }
 }

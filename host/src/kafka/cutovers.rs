@@ -1,8 +1,27 @@
 //! The cutovers topic: from which offset on each revision owns the records of a partition. Key
 //! `<processor>/<topic>/<partition>/<first offset>/<sequence>`, value JSON. Written in the transaction that it tells of.
 
+use super::feed::{FeedError, Tail, TopicRecord};
 use super::settings::KafkaSettings;
 use crate::client::{Cutover, TaskCommit};
+
+/// What keys of a processor begin with.
+fn prefix(processor: &str) -> String {
+    format!("{processor}/")
+}
+
+impl Tail {
+    /// The cutovers of a processor, from the topic of cutovers.
+    ///
+    /// # Errors
+    /// As for [`Self::read_all`].
+    pub fn cutovers(&self, topic: &str, processor: &str) -> Result<Vec<TopicRecord>, FeedError> {
+        let prefix = prefix(processor);
+        let mut records = self.read_all(topic)?;
+        records.retain(|r| r.key.as_deref().is_some_and(|key| key.starts_with(prefix.as_bytes())));
+        Ok(records)
+    }
+}
 
 /// Where cutovers of one processor are written.
 #[derive(Clone, Debug)]
@@ -25,7 +44,7 @@ impl Cutovers {
 
     /// What keys of a partition begin with.
     pub fn prefix(&self, topic: &str, partition: i32) -> String {
-        format!("{}/{topic}/{partition}/", self.processor)
+        format!("{}{topic}/{partition}/", prefix(&self.processor))
     }
 
     /// Key and value of one cutover of a commit.

@@ -1,8 +1,6 @@
 //! What an operator may change of a running application: new versions, rollbacks, pauses. Checks first, then asks the
 //! control thread for the change, and tells what became of it.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +8,12 @@ use crossbeam_channel::Sender;
 
 use super::components::{ComponentProblem, Components};
 use super::control::{Control, Overview, Refusal, Request, ask};
+use super::files::ComponentFiles;
 use super::host::RunError;
 use super::published::Published;
-use super::ready::keep;
-use crate::deployment::{Change, Deployment, VersionSpec, chunks};
-use crate::kafka::{Appender, FeedError, Tail};
+use crate::deployment::{Change, Deployment, VersionSpec};
+use crate::digest::Digest;
 use crate::topology::{ErrorPolicy, LimitSettings, ProcessorSettings, Topology};
-use crate::wasm::Digest;
 
 /// How long all hosts together may take to prepare a version, with some room: they give up by themselves before.
 const ROLLOUT_MAX: Duration = Duration::from_secs(75);
@@ -40,25 +37,20 @@ pub struct Deploy {
 pub struct Operator {
     topology: Arc<Topology>,
     components: Arc<Components>,
-    kafka: BTreeMap<String, String>,
-    /// Where component files are kept.
-    cache: PathBuf,
+    files: Arc<ComponentFiles>,
     requests: Sender<Request>,
     overview: Arc<Published<Overview>>,
 }
 
 impl Operator {
-    /// # Errors
-    /// The broker's settings cannot be used.
     pub(super) fn new(
         topology: Arc<Topology>,
         components: Arc<Components>,
-        kafka: &BTreeMap<String, String>,
-        cache: PathBuf,
+        files: Arc<ComponentFiles>,
         control: &Control,
-    ) -> Result<Self, RunError> {
+    ) -> Self {
         let (requests, overview) = (control.requests(), control.overview());
-        Ok(Self { topology, components, kafka: kafka.clone(), cache, requests, overview })
+        Self { topology, components, files, requests, overview }
     }
 
     /// Checks a new version here, hands it to all hosts, and gives the number and revision of the candidate.
@@ -85,7 +77,7 @@ impl Operator {
         let spec = match (&deploy.component, active) {
             (Some(bytes), _) => {
                 self.components.prepare_bytes(&settings, bytes).map_err(Refusal::Unfit)?;
-                self.upload(bytes)?
+                self.files.upload(bytes).map_err(Refusal::Unavailable)?
             }
             (None, Some(active)) => active,
             (None, None) => return Err(Refusal::Unfit("nothing is deployed yet: a component is needed".into())),
@@ -179,7 +171,8 @@ impl Operator {
         }
         let ProcessorSettings { settings, limits, on_error, .. } = processor.clone();
         let note = "first version, from the manifest".to_owned();
-        let spec = VersionSpec { settings, limits, on_error, note, ..self.upload(bytes)? };
+        let spec =
+            VersionSpec { settings, limits, on_error, note, ..self.files.upload(bytes).map_err(Refusal::Unavailable)? };
         let base = Some(self.overview.get().catalog.revision(&processor.name));
         match ask(&self.requests, &processor.name, base, Change::Candidate { spec }) {
             // Another host was faster with its first version: ours follows.
@@ -194,35 +187,6 @@ impl Operator {
     }
 
     fn declared(&self, processor: &str) -> Result<&ProcessorSettings, Refusal> {
-        let found = self.topology.processors.iter().find(|p| p.name == processor);
-        found.ok_or_else(|| Refusal::UnknownProcessor(processor.to_owned()))
-    }
-
-    /// Puts a component's file where all hosts find it.
-    fn upload(&self, bytes: &[u8]) -> Result<VersionSpec, Refusal> {
-        let digest = Digest::of(bytes).to_string();
-        keep(&self.cache, &digest, bytes).map_err(Refusal::Unavailable)?;
-        let upload = format!("{}-{:016x}", &digest[..16], crate::kafka::random());
-        let offset = self.write_chunks(&upload, bytes).map_err(|e| Refusal::Unavailable(e.to_string()))?;
-        Ok(VersionSpec {
-            digest,
-            bytes: bytes.len() as u64,
-            upload,
-            offset,
-            settings: serde_json::Value::Null,
-            limits: LimitSettings::default(),
-            on_error: ErrorPolicy::DeadLetter,
-            note: String::new(),
-            state_format: None,
-        })
-    }
-
-    fn write_chunks(&self, upload: &str, bytes: &[u8]) -> Result<i64, FeedError> {
-        let topic = self.topology.control_topics().components;
-        let offset = Tail::new(&self.kafka)?.end_of(&topic, 0)?;
-        let parts = chunks(upload, bytes);
-        let records = parts.iter().map(|chunk| (chunk.key.as_bytes(), Some(chunk.bytes.as_slice())));
-        Appender::new(&self.kafka)?.append(&topic, records)?;
-        Ok(offset)
+        self.topology.processor(processor).ok_or_else(|| Refusal::UnknownProcessor(processor.to_owned()))
     }
 }

@@ -1,18 +1,18 @@
 //! A version that is ready to work on this host: its component compiled and linked, its settings in place of the
 //! manifest's.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::deployment::{Uploads, Version, VersionSpec};
-use crate::kafka::Tail;
+use crate::deployment::{Version, VersionSpec};
+use crate::digest::Digest;
 use crate::processor::{ProcessError, Processor, Scope, SharedTable, Version as _};
 use crate::record::{BatchBuilder, Input, Partition};
 use crate::store::{MemoryStore, Store};
 use crate::topology::{ProcessorSettings, Topology};
-use crate::wasm::{Digest, WasmVersion};
+use crate::wasm::WasmVersion;
 
 use super::components::{Components, Prepared};
+use super::files::ComponentFiles;
 
 /// A compiled version with everything that its instances are made with.
 pub(super) struct Ready {
@@ -26,7 +26,7 @@ pub(super) struct Ready {
 pub(super) struct Preparer {
     pub topology: Arc<Topology>,
     pub components: Arc<Components>,
-    pub files: ComponentFiles,
+    pub files: Arc<ComponentFiles>,
 }
 
 impl Preparer {
@@ -35,7 +35,7 @@ impl Preparer {
     /// # Errors
     /// Everything that keeps it from running here.
     pub fn prepare(&self, processor: &str, version: &Version) -> Result<Ready, String> {
-        let declared = self.topology.processors.iter().find(|p| p.name == processor);
+        let declared = self.topology.processor(processor);
         let declared = declared.ok_or_else(|| format!("this host's manifest has no processor `{processor}`"))?;
         let bytes = self.files.fetch(&version.spec)?;
         let settings = with_spec(declared, &version.spec);
@@ -98,52 +98,4 @@ fn with_spec(declared: &ProcessorSettings, spec: &VersionSpec) -> ProcessorSetti
         on_error: spec.on_error.clone(),
         ..declared.clone()
     }
-}
-
-/// Component files of this application, kept on this machine by digest, or read from the components topic.
-pub(super) struct ComponentFiles {
-    pub folder: PathBuf,
-    pub topic: String,
-    pub tail: Tail,
-}
-
-impl ComponentFiles {
-    /// The bytes of a version's component.
-    ///
-    /// # Errors
-    /// They are neither here nor, whole, in the components topic.
-    pub fn fetch(&self, spec: &VersionSpec) -> Result<Vec<u8>, String> {
-        let path = path(&self.folder, &spec.digest);
-        if let Ok(bytes) = std::fs::read(&path)
-            && Digest::of(&bytes).to_string() == spec.digest
-        {
-            return Ok(bytes);
-        }
-        let records = self.tail.read_from(&self.topic, spec.offset).map_err(|e| format!("the component: {e}"))?;
-        let mut uploads = Uploads::default();
-        for record in &records {
-            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-            if key.starts_with(&spec.upload) {
-                uploads.take(&key, record.value.as_deref());
-            }
-        }
-        let file = uploads.file(&spec.upload, spec.bytes, &spec.digest);
-        let bytes = file.ok_or_else(|| format!("upload {} is not complete in {}", spec.upload, self.topic))?;
-        keep(&self.folder, &spec.digest, &bytes)?;
-        Ok(bytes)
-    }
-}
-
-/// Keeps a component's file on this machine, whole or not at all.
-pub(super) fn keep(folder: &Path, digest: &str, bytes: &[u8]) -> Result<(), String> {
-    let path = path(folder, digest);
-    let fresh = path.with_extension(format!("{}.new", crate::kafka::random()));
-    let written = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&fresh, bytes))
-        .and_then(|()| std::fs::rename(&fresh, &path));
-    written.map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn path(folder: &Path, digest: &str) -> PathBuf {
-    folder.join(format!("{digest}.wasm"))
 }
