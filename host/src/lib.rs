@@ -5,6 +5,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod deployment;
+pub mod digest;
 pub mod kafka;
 pub mod processor;
 pub mod record;

@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+
+use crate::digest::Digest;
 
 /// One application, as its manifest describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,8 +137,13 @@ impl Topology {
         };
         let topics: Vec<_> = self.topics.iter().map(|(name, t)| (name, t.partitions)).collect();
         let processors: Vec<String> = self.processors.iter().map(shape).collect();
-        let digest = Sha256::digest(format!("{} {topics:?} {processors:?}", self.application));
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        let mut name = Digest::of(format!("{} {topics:?} {processors:?}", self.application).as_bytes()).to_string();
+        name.truncate(16);
+        name
+    }
+
+    pub fn processor(&self, name: &str) -> Option<&ProcessorSettings> {
+        self.processors.iter().find(|p| p.name == name)
     }
 
     /// Consumer group of a processor.

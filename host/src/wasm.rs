@@ -21,7 +21,7 @@ mod wasi;
 pub use cache::{Cache, CacheError, Compiler};
 pub use checks::{Problem, Problems};
 pub use compile::{CompileError, CompileLimits};
-pub use component::{Component, Digest};
+pub use component::Component;
 pub use document::{OpenDocument, StoreName};
 pub use engine::{Engine, EngineOptions};
 pub use limits::Limits;

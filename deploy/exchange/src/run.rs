@@ -77,18 +77,19 @@ fn with_swaps(hosted: &mut Hosted, settings: &RunSettings) -> anyhow::Result<Rep
         display.tell();
         let report = report?;
         played?;
-        println!("\n{}", cutovers(&hosted.tail, PROCESSOR)?);
+        println!("\n{}", cutovers(hosted, PROCESSOR)?);
         Ok(report)
     })
 }
 
 /// Which version made which requests' results, a line for each partition.
-fn cutovers(tail: &Tail, processor: &str) -> anyhow::Result<String> {
+fn cutovers(hosted: &Hosted, processor: &str) -> anyhow::Result<String> {
     let mut lines = BTreeMap::<i64, BTreeMap<(i64, i64), i64>>::new();
-    for record in tail.read_all("__wasmill_exchange_cutovers")? {
+    let topic = hosted.host.topology().control_topics().cutovers;
+    for record in hosted.tail.cutovers(&topic, processor)? {
         let cutover: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default())?;
         let number = |name: &str| cutover[name].as_i64().unwrap_or_default();
-        if cutover["processor"] == processor && cutover["topic"] == topics::TRANSACTION_REQUEST {
+        if cutover["topic"] == topics::TRANSACTION_REQUEST {
             let place = (number("offset"), number("sequence"));
             lines.entry(number("partition")).or_default().insert(place, number("version"));
         }

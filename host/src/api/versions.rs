@@ -112,9 +112,8 @@ pub(super) async fn activate(
     body: Bytes,
 ) -> Result<Json<Changed>, Problem> {
     let base = base_of(&headers)?;
-    let wanted: Activation = json(&body)?;
-    let why = if wanted.why.is_empty() { "as asked".to_owned() } else { wanted.why };
-    changed(carry_out(&api, Order::RollBack { processor, to: Some(wanted.version), why, base }).await?)
+    let Activation { version, why } = json(&body)?;
+    go_to(&api, processor, Some(version), why, base).await
 }
 
 /// Returns to an older version.
@@ -127,9 +126,19 @@ pub(super) async fn roll_back(
     body: Bytes,
 ) -> Result<Json<Changed>, Problem> {
     let base = base_of(&headers)?;
-    let wanted: RollBack = if body.is_empty() { RollBack::default() } else { json(&body)? };
-    let why = if wanted.why.is_empty() { "as asked".to_owned() } else { wanted.why };
-    changed(carry_out(&api, Order::RollBack { processor, to: wanted.version, why, base }).await?)
+    let RollBack { version, why } = if body.is_empty() { RollBack::default() } else { json(&body)? };
+    go_to(&api, processor, version, why, base).await
+}
+
+async fn go_to(
+    api: &Api,
+    processor: String,
+    to: Option<u64>,
+    why: String,
+    base: Option<u64>,
+) -> Result<Json<Changed>, Problem> {
+    let why = if why.is_empty() { "as asked".to_owned() } else { why };
+    changed(carry_out(api, Order::RollBack { processor, to, why, base }).await?)
 }
 
 /// From which offsets on each version made the records.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest as _, Sha256};
+use crate::digest::Digest;
 
 /// Bytes of one chunk: half of Kafka's default message size.
 pub const CHUNK_BYTES: usize = 512 * 1024;
@@ -46,17 +46,13 @@ impl Uploads {
         let parts = self.parts.get(upload)?;
         let file: Vec<u8> = parts.values().flatten().copied().collect();
         let is_whole = parts.keys().copied().eq(0..parts.len()) && file.len() as u64 == bytes;
-        (is_whole && hex(&Sha256::digest(&file)) == digest).then_some(file)
+        (is_whole && Digest::of(&file).to_string() == digest).then_some(file)
     }
 
     /// Lets go of all uploads but these.
     pub fn keep(&mut self, is_wanted: impl Fn(&str) -> bool) {
         self.parts.retain(|upload, _| is_wanted(upload));
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -66,7 +62,7 @@ mod tests {
     #[test]
     fn a_file_is_there_only_when_it_is_whole() {
         let file: Vec<u8> = (0..CHUNK_BYTES * 2 + 7).map(|i| (i % 251) as u8).collect();
-        let digest = hex(&Sha256::digest(&file));
+        let digest = Digest::of(&file).to_string();
         let parts = chunks("u", &file);
         assert_eq!(parts.len(), 3);
         let mut uploads = Uploads::default();

@@ -10,6 +10,7 @@ use wasmill_broker::{Broker, BrokerConfig};
 
 use super::components::{ComponentProblem, Components};
 use super::control::{Control, Overview, Parts};
+use super::files::ComponentFiles;
 use super::fleet::Fleet;
 use super::folder::{DataFolder, FolderError};
 use super::forward::Forwarder;
@@ -17,7 +18,7 @@ use super::interface::Interface;
 use super::operator::Operator;
 use super::published::Published;
 use super::query::QueryError;
-use super::ready::{ComponentFiles, Preparer};
+use super::ready::Preparer;
 use super::tables::TablesError;
 use crate::api::{ApiError, Listener, Server};
 use crate::config::{self, Manifest};
@@ -100,8 +101,14 @@ impl Host {
             tracing::info!(topics = made.join(", "), "made topics");
         }
         let fleet = Arc::new(Fleet::new(topology.clone(), kafka.clone(), components.clone(), &folder)?);
-        let control = start_control(&topology, &kafka, &components, &fleet, &folder)?;
-        let operator = Operator::new(topology.clone(), components, &kafka, folder.cache(), &control)?;
+        let files = Arc::new(ComponentFiles {
+            folder: folder.cache(),
+            topic: topology.control_topics().components,
+            tail: Tail::new(&kafka)?,
+            appender: Arc::new(Appender::new(&kafka)?),
+        });
+        let control = start_control(&topology, &kafka, &components, &files, &fleet)?;
+        let operator = Operator::new(topology.clone(), components, files, &control);
         let bootstrap = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
         let token = manifest.token.clone();
         let host = Self { topology, fleet, control, operator, kafka, bootstrap, token, broker, _folder: folder };
@@ -276,21 +283,20 @@ fn start_control(
     topology: &Arc<Topology>,
     kafka: &BTreeMap<String, String>,
     components: &Arc<Components>,
+    files: &Arc<ComponentFiles>,
     fleet: &Arc<Fleet>,
-    folder: &DataFolder,
 ) -> Result<Control, RunError> {
     let topics = topology.control_topics();
     let read = [topics.deployments.clone(), topics.hosts.clone()];
-    let files = ComponentFiles { folder: folder.cache(), topic: topics.components.clone(), tail: Tail::new(kafka)? };
     let parts = Parts {
         host: topology.host.id.clone(),
         topology: topology.fingerprint(),
         topics,
         reader: ControlReader::open(kafka, &read)?,
-        appender: Appender::new(kafka)?,
+        appender: files.appender.clone(),
         fleet: fleet.clone(),
     };
-    let preparer = Preparer { topology: topology.clone(), components: components.clone(), files };
+    let preparer = Preparer { topology: topology.clone(), components: components.clone(), files: files.clone() };
     Control::start(parts, preparer)
 }
 

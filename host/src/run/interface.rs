@@ -123,7 +123,7 @@ impl Interface {
             Err(QueryError::NoAnswer(why)) => return Err(Refused::Unavailable(why.to_string())),
             Err(unknown) => return Err(Refused::Unknown(unknown.to_string())),
         };
-        let declared = self.topology.processors.iter().find(|p| p.name == processor);
+        let declared = self.topology.processor(processor);
         let inputs = declared.into_iter().flat_map(|p| &p.inputs).map(|i| i.topic.clone());
         Ok(StoredView {
             partition: found.partition.0,
@@ -151,18 +151,16 @@ impl Interface {
     }
 
     fn cutovers(&self, processor: &str) -> Result<Answer, Refused> {
-        if !self.topology.processors.iter().any(|p| p.name == processor) {
+        if self.topology.processor(processor).is_none() {
             let names: Vec<&str> = self.topology.processors.iter().map(|p| p.name.as_str()).collect();
             let names = names.join(", ");
             return Err(Refused::Unknown(format!("no processor is called `{processor}`; there are {names}")));
         }
         let unavailable = |error: crate::kafka::FeedError| Refused::Unavailable(error.to_string());
         let tail = Tail::new(&self.kafka).map_err(unavailable)?;
-        let records = tail.read_all(&self.topology.control_topics().cutovers).map_err(unavailable)?;
-        let prefix = format!("{processor}/");
-        let ours = records.iter().filter(|r| r.key.as_deref().is_some_and(|k| k.starts_with(prefix.as_bytes())));
+        let told = tail.cutovers(&self.topology.control_topics().cutovers, processor).map_err(unavailable)?;
         let cutovers: Vec<CutoverView> =
-            ours.filter_map(|r| serde_json::from_slice(r.value.as_deref()?).ok()).collect();
+            told.iter().filter_map(|r| serde_json::from_slice(r.value.as_deref()?).ok()).collect();
         Ok(Answer::Cutovers(cutovers))
     }
 }

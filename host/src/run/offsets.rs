@@ -299,10 +299,8 @@ impl Desk<'_> {
     fn forget_cutovers(&self) -> Result<(), CommandError> {
         let topic = self.topology.control_topics().cutovers;
         let tail = Tail::new(&self.reach.kafka).map_err(|e| failed(&e))?;
-        let records = tail.read_all(&topic).map_err(|e| failed(&e))?;
-        let prefix = format!("{}/", self.processor.name);
-        let ours: BTreeSet<Vec<u8>> =
-            records.into_iter().filter_map(|r| r.key).filter(|k| k.starts_with(prefix.as_bytes())).collect();
+        let told = tail.cutovers(&topic, &self.processor.name).map_err(|e| failed(&e))?;
+        let ours: BTreeSet<Vec<u8>> = told.into_iter().filter_map(|r| r.key).collect();
         let appender = Appender::new(&self.reach.kafka).map_err(|e| failed(&e))?;
         appender.append(&topic, ours.iter().map(|key| (key.as_slice(), None))).map_err(|e| failed(&e))
     }

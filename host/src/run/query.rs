@@ -26,8 +26,8 @@ impl Fleet {
     /// Unknown names, or no worker of this host can show the partition now.
     pub fn query(&self, processor: &str, store: &str, key: &[u8]) -> Result<StoredValue, QueryError> {
         let topology = &self.topology;
-        let found = topology.processors.iter().find(|p| p.name == processor);
-        let found = found.ok_or_else(|| QueryError::UnknownProcessor(processor.to_owned()))?;
+        let unknown = || QueryError::UnknownProcessor(processor.to_owned());
+        let found = topology.processor(processor).ok_or_else(unknown)?;
         let index = found.stores.iter().position(|s| s.name == store).ok_or_else(|| {
             let known: Vec<&str> = found.stores.iter().map(|s| s.name.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

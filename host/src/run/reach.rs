@@ -68,7 +68,7 @@ pub(super) fn failed(error: &dyn std::fmt::Display) -> CommandError {
 
 /// The processor of this name.
 pub(super) fn processor<'a>(topology: &'a Topology, name: &str) -> Result<&'a ProcessorSettings, CommandError> {
-    topology.processors.iter().find(|p| p.name == name).ok_or_else(|| {
+    topology.processor(name).ok_or_else(|| {
         let known: Vec<&str> = topology.processors.iter().map(|p| p.name.as_str()).collect();
         CommandError::Wrong(format!("there is no processor `{name}` in the manifest; it has {}", known.join(", ")))
     })

@@ -206,10 +206,7 @@ impl Store for DiskStore {
     fn put_slots(&mut self, changes: &[u8]) -> Result<(), StoreError> {
         for change in packed::slot_changes(changes) {
             let (slot, value) = change?;
-            let Some(key) = self.slots.get(slot as usize).cloned() else {
-                let text = format!("slot {slot} was not handed out: the last lookup gave {}", self.slots.len());
-                return Err(StoreError::BadRequest(text));
-            };
+            let key = packed::handed_out(&self.slots, slot)?.clone();
             self.set(key, value);
         }
         Ok(())

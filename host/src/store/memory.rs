@@ -261,10 +261,7 @@ impl Store for MemoryStore {
     fn put_slots(&mut self, changes: &[u8]) -> Result<(), StoreError> {
         for change in packed::slot_changes(changes) {
             let (slot, value) = change?;
-            let Some(entry) = self.slots.get(slot as usize).copied() else {
-                let text = format!("slot {slot} was not handed out: the last lookup gave {}", self.slots.len());
-                return Err(StoreError::BadRequest(text));
-            };
+            let entry = *packed::handed_out(&self.slots, slot)?;
             self.set(entry, value);
         }
         Ok(())

@@ -101,6 +101,15 @@ fn stop_after_error<T>(cursor: &mut Cursor<'_>, item: Result<T, StoreError>) -> 
     Some(item)
 }
 
+/// What a slot of the last lookup stands for.
+#[inline]
+pub(super) fn handed_out<T>(slots: &[T], slot: u32) -> Result<&T, StoreError> {
+    slots.get(slot as usize).ok_or_else(|| {
+        let text = format!("slot {slot} was not handed out: the last lookup gave {}", slots.len());
+        StoreError::BadRequest(text)
+    })
+}
+
 /// Appends a packed value.
 #[inline]
 pub(super) fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {

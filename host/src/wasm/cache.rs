@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::checks::{self, Problem, Problems};
 use super::compile::{self, CompileError, CompileLimits};
-use super::component::{Component, Digest};
+use super::component::Component;
 use super::engine::Engine;
 use super::limits::Limits;
+use crate::digest::Digest;
 
 const MAGIC: [u8; 8] = *b"WASMILLC";
 const FORMAT: u32 = 1;

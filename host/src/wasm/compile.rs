@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::cache::{Cache, Compiler};
-use super::component::Digest;
 use super::engine::{Engine, EngineOptions};
 use super::system::restrict;
+use crate::digest::Digest;
 
 /// The hidden first argument by which a program becomes the child.
 pub const CHILD: &str = "compile-component";

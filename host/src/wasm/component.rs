@@ -1,16 +1,9 @@
 //! A compiled component and its identity. Knows nothing of what it will be used for.
 
-use std::fmt;
-
-use sha2::{Digest as _, Sha256};
-
 use super::checks::{self, Problem, Problems};
 use super::engine::Engine;
 use super::limits::Limits;
-
-/// The SHA-256 of a component's bytes: which component it is, wherever it came from.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest(pub [u8; 32]);
+use crate::digest::Digest;
 
 /// Checked and compiled code, ready to be linked.
 #[derive(Clone)]
@@ -48,23 +41,5 @@ impl Component {
     /// Whether it handles ticks.
     pub fn has_ticks(&self) -> bool {
         checks::export(&self.wasmtime, "ticks", "tick").is_some()
-    }
-}
-
-impl Digest {
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
     }
 }
