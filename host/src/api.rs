@@ -6,6 +6,7 @@ mod guard;
 mod health;
 mod metrics;
 mod order;
+mod plan;
 mod problem;
 mod processors;
 mod server;
@@ -16,8 +17,8 @@ pub use order::{Answer, FORWARDED, Order, Refused};
 pub use problem::Problem;
 pub use server::{ApiError, ApiSettings, Listener, Server};
 pub use view::{
-    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView,
-    StoredView, TaskView, VersionView, WorkerView,
+    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, PlanView,
+    ProcessorView, StoredView, TaskView, TopicView, VersionChangeView, VersionView, WorkerView,
 };
 
 use std::sync::Arc;
@@ -61,6 +62,8 @@ fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(versions::deployment, versions::activate))
         .routes(routes!(versions::roll_back))
         .routes(routes!(versions::cutovers))
+        .routes(routes!(plan::plan))
+        .routes(routes!(plan::ensure_topic))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::metrics))

@@ -12,6 +12,7 @@ mod interface;
 mod offsets;
 mod operator;
 mod patience;
+mod plan;
 mod published;
 mod query;
 mod reach;

@@ -133,6 +133,14 @@ impl Fleet {
         Ok(worker)
     }
 
+    /// Whether no worker of a processor is at an older revision; those that leave do not count.
+    pub fn has_adopted(&self, processor: &str, revision: u64) -> bool {
+        let is_behind = |w: &&Arc<WorkerThread>| {
+            w.processor == processor && !w.is_leaving() && !w.has_ended() && w.status().revision < revision
+        };
+        !self.lock().iter().any(|w| is_behind(&w))
+    }
+
     /// Stops or goes on calling.
     pub fn run(&self, processor: &str, is_running: bool) {
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);

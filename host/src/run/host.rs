@@ -16,6 +16,7 @@ use super::folder::{DataFolder, FolderError};
 use super::forward::Forwarder;
 use super::interface::Interface;
 use super::operator::Operator;
+use super::plan;
 use super::published::Published;
 use super::query::QueryError;
 use super::ready::Preparer;
@@ -108,7 +109,7 @@ impl Host {
             appender: Arc::new(Appender::new(&kafka)?),
         });
         let control = start_control(&topology, &kafka, &components, &files, &fleet)?;
-        let operator = Operator::new(topology.clone(), components, files, &control);
+        let operator = Operator::new(topology.clone(), components, files, fleet.clone(), &control);
         let bootstrap = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
         let token = manifest.token.clone();
         let host = Self { topology, fleet, control, operator, kafka, bootstrap, token, broker, _folder: folder };
@@ -126,7 +127,7 @@ impl Host {
         let new: Vec<&ProcessorSettings> = self.topology.processors.iter().filter(is_new).collect();
         self.operator.deploy_first(&new)?;
         for processor in self.topology.processors.iter().filter(|p| !is_new(p)) {
-            self.warn_of_other_component(processor, catalog);
+            self.warn_of_other_version(processor, catalog);
         }
         Ok(())
     }
@@ -144,18 +145,15 @@ impl Host {
         Err(RunError::Control(text))
     }
 
-    fn warn_of_other_component(&self, processor: &ProcessorSettings, catalog: &Catalog) {
+    /// The manifest names the first version only: what is deployed goes on, and whoever changed the manifest is told.
+    fn warn_of_other_version(&self, processor: &ProcessorSettings, catalog: &Catalog) {
         let Some(version) = catalog.deployment(&processor.name).and_then(|d| d.active_version()) else { return };
-        let named = self.operator.digest_of_file(processor);
-        if named.is_some_and(|digest| digest != version.spec.digest) {
-            let (name, file) = (&processor.name, &processor.component);
-            let version = version.number;
-            tracing::warn!(
-                processor = name,
-                version,
-                file,
-                "another component is deployed than the file of the manifest: `wasmill deploy` takes it"
-            );
+        let digest = self.operator.digest_of_file(processor);
+        let changes = plan::changes(&version.spec, processor, digest.as_deref());
+        if !changes.is_empty() {
+            let (processor, version, differs) = (&processor.name, version.number, changes.join(", "));
+            let text = "what is deployed differs from the manifest, and goes on: `wasmill plan` shows how, `wasmill apply` deploys it";
+            tracing::warn!(processor, version, differs, text);
         }
     }
 

@@ -91,11 +91,13 @@ fn told(what: &str, error: &ProcessError) -> String {
     }
 }
 
-fn with_spec(declared: &ProcessorSettings, spec: &VersionSpec) -> ProcessorSettings {
+/// The manifest's processor, with what a version has instead.
+pub(super) fn with_spec(declared: &ProcessorSettings, spec: &VersionSpec) -> ProcessorSettings {
     ProcessorSettings {
         settings: spec.settings.clone(),
         limits: spec.limits.clone(),
         on_error: spec.on_error.clone(),
+        state_format: spec.state_format.clone(),
         ..declared.clone()
     }
 }

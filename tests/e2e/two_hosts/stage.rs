@@ -88,6 +88,14 @@ impl Stage {
         }
     }
 
+    /// Waits until a version has made something.
+    pub fn await_made(&self, version: u64) {
+        until(&format!("version {version} makes something"), LONG, || {
+            let cutovers = self.hosts[0].ask.get("/v1/processors/stamp/cutovers").json();
+            cutovers.as_array()?.iter().any(|c| c["version"] == version).then_some(())
+        });
+    }
+
     /// Waits until this host tells that, of all hosts, only the one with this name has the candidate ready.
     pub fn await_only_prepared(&self, host: usize, name: &str) {
         until("one host has the candidate ready", LONG, || {
