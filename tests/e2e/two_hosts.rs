@@ -43,7 +43,7 @@ fn two_hosts(kind: BrokerKind) -> Result<(), Failed> {
     let sent = thread::scope(|scope| {
         let feeding = scope.spawn(|| load.feed());
         let until_here = load.until_dropped();
-        stage.await_made(1);
+        stage.await_flow();
         both_adopt_what_one_was_given(&stage);
         one_of_two_uploads_wins(&stage);
         a_host_is_killed_while_it_still_prepares(&mut stage);
@@ -146,7 +146,7 @@ fn a_host_that_cannot_follow_leaves(kind: BrokerKind) -> Result<(), Failed> {
     let sent = thread::scope(|scope| {
         let feeding = scope.spawn(|| load.feed());
         let until_here = load.until_dropped();
-        stage.await_made(1);
+        stage.await_flow();
         stage.hosts[1].child.pause();
         let made = stage.upload_other_bytes(0, "2");
         assert_eq!(made.status, 201, "{made:?}");
