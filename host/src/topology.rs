@@ -163,14 +163,18 @@ impl Topology {
     /// part of it.
     pub fn fingerprint(&self) -> String {
         let shape = |p: &ProcessorSettings| {
-            let ProcessorSettings { name, inputs, outputs, tables, stores, tick_interval, merge_wait, .. } = p;
-            format!("{name} {inputs:?} {outputs:?} {tables:?} {stores:?} {tick_interval:?} {merge_wait:?}")
+            let inputs: Vec<_> = p.inputs.iter().map(|i| json!([i.topic, i.starts_at_end])).collect();
+            let stores: Vec<_> = p.stores.iter().map(|s| json!([s.name, s.kind == StoreKind::Disk, s.scans])).collect();
+            let times = [p.tick_interval.as_millis() as u64, p.merge_wait.as_millis() as u64];
+            json!([p.name, inputs, p.outputs, p.tables, stores, times])
         };
         let used = self.used_topics();
         let used = self.topics.iter().filter(|(name, _)| used.contains(name.as_str()));
-        let topics: Vec<_> = used.map(|(name, t)| (name, t.partitions)).collect();
-        let processors: Vec<String> = self.processors.iter().map(shape).collect();
-        let mut name = Digest::of(format!("{} {topics:?} {processors:?}", self.application).as_bytes()).to_string();
+        let topics: Vec<_> = used.map(|(name, t)| json!([name, t.partitions])).collect();
+        let processors: Vec<_> = self.processors.iter().map(shape).collect();
+        // Written out, so that a new version of wasmill gives the same name to the same topology.
+        let whole = json!([self.application, topics, processors]).to_string();
+        let mut name = Digest::of(whole.as_bytes()).to_string();
         name.truncate(16);
         name
     }

@@ -21,6 +21,7 @@ use super::published::Published;
 use super::query::QueryError;
 use super::ready::Preparer;
 use super::tables::TablesError;
+use super::wiring;
 use crate::api::{ApiError, Listener, Server};
 use crate::config::{self, Manifest};
 use crate::deployment::Catalog;
@@ -39,6 +40,8 @@ pub enum RunError {
     Topics(#[from] TopicsError),
     #[error(transparent)]
     Tables(#[from] TablesError),
+    #[error("{}", .0.join("\n"))]
+    Manifest(Vec<String>),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Components(Vec<ComponentProblem>),
     #[error(transparent)]
@@ -92,6 +95,7 @@ impl Host {
     /// Whatever keeps the whole from running. Nothing is left running then.
     pub fn start(manifest: &Manifest) -> Result<Self, RunError> {
         let topology = Arc::new(manifest.topology.clone());
+        wiring::check(&topology).map_err(RunError::Manifest)?;
         let folder = DataFolder::open(&PathBuf::from(&topology.host.data), &topology.host.id)?;
         let program = config::this_program()?;
         let components = Components::open(&manifest.base, &folder.cache(), &program).map_err(RunError::Engine)?;
@@ -291,7 +295,7 @@ fn start_control(
         topology: topology.fingerprint(),
         topics,
         reader: ControlReader::open(kafka, &read)?,
-        appender: files.appender.clone(),
+        files: files.clone(),
         fleet: fleet.clone(),
     };
     let preparer = Preparer { topology: topology.clone(), components: components.clone(), files: files.clone() };

@@ -7,13 +7,13 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use serde_json::{Map, Value};
 
-use super::components::{ComponentProblem, Components};
+use super::components::Components;
 use super::control::{Control, Overview, Refusal, Request, ask};
 use super::files::ComponentFiles;
 use super::fleet::Fleet;
 use super::host::RunError;
 use super::published::Published;
-use super::ready::with_spec;
+use super::ready::{self, with_spec};
 use crate::clock::{Clock, SystemClock};
 use crate::deployment::{Change, Deployment, VersionSpec};
 use crate::digest::Digest;
@@ -77,22 +77,44 @@ impl Operator {
         let active = active.map(|v| v.spec);
         let present = active.as_ref().map_or_else(|| declared.clone(), |spec| with_spec(declared, spec));
         let settings = changed(present, &deploy).map_err(Refusal::Unfit)?;
-        let spec = match (&deploy.component, active) {
-            (Some(bytes), _) => {
-                self.components.prepare_bytes(&settings, bytes).map_err(Refusal::Unfit)?;
-                self.files.upload(bytes).map_err(Refusal::Unavailable)?
-            }
-            (None, Some(active)) => active,
-            (None, None) => return Err(Refusal::Unfit("nothing is deployed yet: a component is needed".into())),
-        };
+        let spec = self.component(&settings, &deploy, active)?;
         let ProcessorSettings { settings, limits, on_error, state_format, .. } = settings;
         let spec = VersionSpec { settings, limits, on_error, note: deploy.note, state_format, ..spec };
-        let revision = ask(&self.requests, processor, deploy.base, Change::Candidate { spec })?;
+        let (upload, bytes) = (spec.upload.clone(), spec.bytes);
+        let asked = ask(&self.requests, processor, deploy.base, Change::Candidate { spec });
+        if matches!(asked, Err(Refusal::Conflict { .. })) && deploy.component.is_some() {
+            self.files.forget(&upload, bytes).map_err(|e| Refusal::Unavailable(e.to_string()))?;
+        }
+        let revision = asked?;
         let is_folded = |o: &Overview| o.catalog.revision(processor) >= revision;
         let overview = self.overview.wait(ROLLOUT_MAX, is_folded);
         let deployment = overview.as_ref().and_then(|o| o.catalog.deployment(processor));
         let number = deployment.map_or(0, Deployment::newest_number);
         Ok((number, revision))
+    }
+
+    /// Tries out the component of a new version, and has it where all hosts find it. Other parts of the version are for the
+    /// caller to fill in.
+    fn component(
+        &self,
+        wanted: &ProcessorSettings,
+        deploy: &Deploy,
+        active: Option<VersionSpec>,
+    ) -> Result<VersionSpec, Refusal> {
+        let try_out = |bytes: &[u8]| {
+            ready::try_out(&self.topology, &self.components, wanted, bytes).map(drop).map_err(Refusal::Unfit)
+        };
+        match (&deploy.component, active) {
+            (Some(bytes), _) => {
+                try_out(bytes)?;
+                self.files.upload(bytes).map_err(Refusal::Unavailable)
+            }
+            (None, Some(active)) => {
+                try_out(&self.files.fetch(&active).map_err(Refusal::Unavailable)?)?;
+                Ok(active)
+            }
+            (None, None) => Err(Refusal::Unfit("nothing is deployed yet: a component is needed".into())),
+        }
     }
 
     /// Waits until a candidate was promoted or withdrawn, and, for a while, until the workers of this host run it; gives the
@@ -163,13 +185,11 @@ impl Operator {
         let (mut files, mut problems) = (Vec::new(), Vec::new());
         for processor in processors {
             let read = self.components.read(processor);
-            match read.and_then(|bytes| self.components.prepare_bytes(processor, &bytes).map(|_| bytes)) {
+            let tried =
+                |bytes: Vec<u8>| ready::try_out(&self.topology, &self.components, processor, &bytes).map(|_| bytes);
+            match read.and_then(tried) {
                 Ok(bytes) => files.push((processor, bytes)),
-                Err(why) => problems.push(ComponentProblem {
-                    processor: processor.name.clone(),
-                    path: self.components.base.join(&processor.component),
-                    why,
-                }),
+                Err(why) => problems.push(self.components.problem(processor, why)),
             }
         }
         if !problems.is_empty() {

@@ -201,6 +201,13 @@ pub(super) fn read_limits(section: Section<'_, '_>, default: &LimitSettings) -> 
     limits
 }
 
+/// Records of the largest batch.
+const BATCH_RECORDS: u64 = 1_000;
+
+/// The longest call: less than half of Kafka's `max.poll.interval.ms`, so that a call that is used up and repeated costs no
+/// place in the group.
+const CALL_MS_MAX: u64 = 120_000;
+
 /// The rules between keys.
 fn check(topology: &Topology, report: &Report<'_>) {
     let at = |needle: &str| report.source.find(needle).unwrap_or(0);
@@ -222,6 +229,15 @@ fn check(topology: &Topology, report: &Report<'_>) {
             let text = format!(
                 "inputs of processor `{}` have different numbers of partitions ({counts:?}): records of one key would meet \
                  different tasks. Give all of them the same `partitions`",
+                processor.name
+            );
+            report.add(place, text);
+        }
+        let LimitSettings { call_ms, record_us, .. } = processor.limits;
+        if call_ms + record_us * BATCH_RECORDS / 1_000 > CALL_MS_MAX {
+            let text = format!(
+                "limits of processor `{}`: `call-ms` and 1,000 times `record-us` are more than {CALL_MS_MAX} ms, in which the \
+                 host must get to its next poll",
                 processor.name
             );
             report.add(place, text);
@@ -311,6 +327,7 @@ wasmill.toml: 6 problems
             (GOOD.replace("fraud]", "fr_aud]"), "small letters"),
             (GOOD.replace("[\"payments\"]", "[]"), "has no inputs"),
             (two_inputs.clone(), "the same `start`"),
+            (format!("{GOOD}\n[processors.fraud.limits]\nrecord-us = 200_000"), "more than 120000 ms"),
             (two_inputs.replacen("partitions = 4", "partitions = 5", 1), "different numbers of partitions"),
             (format!("{GOOD}\n[kafka]\n"), "bootstrap.servers"),
             (GOOD.replace("component = \"fraud.wasm\"", "component = 7"), "must be a text"),
