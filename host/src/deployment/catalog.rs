@@ -159,6 +159,21 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_was_taken_back_is_not_the_one_before() {
+        let mut log = Log::default();
+        for digest in ["a", "b", "c"] {
+            let base = log.catalog.revision("p");
+            log.change(base, candidate(digest)).expect("proposed");
+            log.change(base + 1, Change::Promote).expect("promoted");
+        }
+        let back = Change::Rollback { to: Some(2), why: "fails".into(), is_automatic: true };
+        log.change(6, back).expect("taken back");
+        log.change(7, rollback(None)).expect("rolled back");
+        assert_eq!(log.active(), Some((1, 8)));
+        log.change(8, rollback(Some(3))).expect("by its number it is there");
+    }
+
+    #[test]
     fn of_two_changes_under_one_base_the_first_wins() {
         let mut log = Log::default();
         assert_eq!(log.change(0, candidate("a")), Ok(1));

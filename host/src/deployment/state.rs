@@ -130,6 +130,10 @@ impl Deployment {
         if number == active.number {
             return Err(format!("version {number} is active already"));
         }
+        if is_automatic {
+            // Nobody who asks for the version before means one that was found to be at fault.
+            self.trail.retain(|n| *n != active.number);
+        }
         self.activate(number, revision, false);
         let by = if is_automatic { "by itself" } else { "as asked" };
         Ok(format!("rolled back from version {} to {number}, {by}: {why}", active.number))
