@@ -177,6 +177,14 @@ pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteE
     Ok(if command.how().json { format!("{answer}\n") } else { show::text(command, &answer) })
 }
 
+/// The whole application as the host at `address` sees it, within `patience`.
+///
+/// # Errors
+/// No host answers, or it refuses.
+pub fn whole(address: &Address, patience: Duration) -> Result<Value, RemoteError> {
+    Remote::patient(address, patience).get("/v1")
+}
+
 struct Remote {
     base: String,
     token: Option<String>,
@@ -185,7 +193,11 @@ struct Remote {
 
 impl Remote {
     fn new(address: &Address) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_MAX)).build();
+        Self::patient(address, ANSWER_MAX)
+    }
+
+    fn patient(address: &Address, patience: Duration) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).build();
         Self { base: address.url.clone(), token: address.token.clone(), agent: config.into() }
     }
 

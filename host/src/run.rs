@@ -3,6 +3,7 @@
 mod components;
 mod control;
 mod dlq;
+mod doctor;
 mod files;
 mod fleet;
 mod folder;
@@ -25,6 +26,7 @@ mod wiring;
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
 pub use control::{Overview, Refusal};
 pub use dlq::{DlqCommand, dlq};
+pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use folder::{DataFolder, FolderError};
 pub use host::{Host, Observer, RunError};
 pub use offsets::{OffsetsCommand, offsets};
