@@ -95,6 +95,21 @@ fn nothing_wrong_before_beside_and_after_a_host_with_its_own_broker() {
 }
 
 #[test]
+fn nothing_wrong_beside_a_host_on_apache_kafka() {
+    let broker = Broker::start(BrokerKind::Kafka).expect("a broker");
+    let application = Application::new(&broker, &manifest("app", &guest("guest-stamp"), 2, ""));
+    let mut host = application.run();
+    application.interface(&mut host, "data");
+    let admin = Admin::new(&broker);
+    until("the host has joined its group", LONG, || (admin.members_of("app.stamp") == Some(1)).then_some(()));
+    let found = diagnosis(&application.ask(&["doctor", "--json"]), HEALTHY);
+    for says in ["1 broker, which serves every request", "gives transactions", "app.stamp has 1 member, of host host"] {
+        assert_eq!(levels(&found, says), ["ok"], "{says}: {found:#}");
+    }
+    assert!(host.stop().success(), "{}", host.last_words());
+}
+
+#[test]
 fn topics_that_hosts_refuse_are_problems() {
     let (broker, application) = stage("");
     let admin = Admin::new(&broker);

@@ -82,7 +82,8 @@ mod tests {
     fn an_assignment_is_read_and_garbage_names_nothing() {
         let whole = b"\0\x01\0\0\0\x02\0\x01a\0\0\0\x01\0\0\0\x05\0\x02bc\0\0\0\0\xff\xff\xff\xff";
         let (a, bc) = (("a", &[5][..]), ("bc", &[][..]));
-        let cases: [(&[u8], &[(&str, &[i32])]); 5] = [
+        type Case<'a> = (&'a [u8], &'a [(&'a str, &'a [i32])]);
+        let cases: [Case<'_>; 5] = [
             (whole, &[a, bc]),
             (&whole[..17], &[a]),
             (b"", &[]),

@@ -27,9 +27,9 @@ pub type Settings = BTreeMap<String, String>;
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
     #[error("[kafka]: {0}")]
-    Settings(KafkaError),
+    Settings(Box<KafkaError>),
     #[error("{doing}: {error}{}", why(last))]
-    Kafka { doing: String, error: KafkaError, last: Option<String> },
+    Kafka { doing: String, error: Box<KafkaError>, last: Option<String> },
 }
 
 /// What librdkafka last said of a connection.
@@ -77,11 +77,10 @@ impl Survey {
     /// A property that librdkafka does not take.
     pub fn open(properties: &Properties) -> Result<Self, SurveyError> {
         let mut config = client_config(properties);
-        let admin = AdminClient::from_config(&config).map_err(SurveyError::Settings)?;
+        let admin = AdminClient::from_config(&config).map_err(refused)?;
         // The library asks each broker for its versions, and tells them nowhere else.
         config.set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);
-        let asker =
-            BaseProducer::from_config_and_context(&config, Listener::default()).map_err(SurveyError::Settings)?;
+        let asker = BaseProducer::from_config_and_context(&config, Listener::default()).map_err(refused)?;
         let bootstrap = properties.get("bootstrap.servers").cloned().unwrap_or_default();
         Ok(Self { asker, admin, bootstrap })
     }
@@ -158,7 +157,7 @@ impl Survey {
     }
 
     fn failed(&self, doing: String, error: KafkaError) -> SurveyError {
-        SurveyError::Kafka { doing, error, last: self.listen().trouble.clone() }
+        SurveyError::Kafka { doing, error: Box::new(error), last: self.listen().trouble.clone() }
     }
 }
 
@@ -169,9 +168,14 @@ impl Survey {
 pub fn try_transactions(properties: &Properties, identity: &str, timeout_ms: &str) -> Result<(), SurveyError> {
     let mut config = client_config(properties);
     config.set("transactional.id", identity).set("transaction.timeout.ms", timeout_ms);
-    let producer = BaseProducer::from_config(&config).map_err(SurveyError::Settings)?;
-    let failed = |error| SurveyError::Kafka { doing: format!("transactional id {identity}"), error, last: None };
+    let producer = BaseProducer::from_config(&config).map_err(refused)?;
+    let doing = format!("transactional id {identity}");
+    let failed = |error| SurveyError::Kafka { doing, error: Box::new(error), last: None };
     producer.init_transactions(PATIENCE).map_err(failed)
+}
+
+fn refused(error: KafkaError) -> SurveyError {
+    SurveyError::Settings(Box::new(error))
 }
 
 fn settings_of(found: ConfigResource) -> Settings {

@@ -43,7 +43,8 @@ mod tests {
     #[test]
     fn a_report_from_the_future_is_a_warning() {
         let report = |host: &str, age_ms| Report { host: host.into(), age_ms, topology: "t".into() };
-        let cases: [(&[Report], &[(Level, &str)]); 5] = [
+        type Case<'a> = (&'a [Report], &'a [(Level, &'a str)]);
+        let cases: [Case<'_>; 5] = [
             (&[], &[]),
             (&[report("a", 2_340)], &[(Level::Ok, "a 2.3 s")]),
             (&[report("a", -1_000)], &[(Level::Ok, "a 0.0 s")]),
