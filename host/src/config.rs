@@ -69,6 +69,11 @@ pub fn token() -> Option<String> {
     std::env::var("WASMILL_TOKEN").ok().filter(|token| !token.is_empty())
 }
 
+/// Whether whoever runs us wants no colours anywhere (no-color.org): `NO_COLOR` is set and not empty.
+pub fn refuses_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 /// The program that is running: it becomes the compiler's child process.
 ///
 /// # Errors

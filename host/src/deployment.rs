@@ -10,7 +10,7 @@ mod upload;
 
 pub use catalog::{Catalog, Folded};
 pub use change::{Change, FORMAT, Intent, IntentError, Version, VersionSpec};
-pub use hosts::{HostRecord, Hosts, Preparation};
+pub use hosts::{ALIVE, HostRecord, Hosts, Preparation};
 pub use rollout::{Action, Rollout};
 pub use state::{Active, Candidate, Deployment, Event, Running};
 pub use upload::{CHUNK_BYTES, Chunk, Uploads, chunks, keys};

@@ -18,6 +18,7 @@ mod member;
 mod producer;
 mod replay;
 mod settings;
+mod survey;
 mod table_reader;
 mod trouble;
 mod wake;
@@ -31,7 +32,8 @@ pub use groups::groups_reading;
 pub use handle::ClientError;
 pub use inspector::{InspectError, Inspector};
 pub use replay::{Replay, ReplayError};
-pub use settings::{KafkaSettings, SettingsError};
+pub use settings::{KafkaSettings, SettingsError, client_id};
+pub use survey::{Cluster, FoundTopic, GroupMember, Settings, Survey, SurveyError, try_transactions};
 pub use table_reader::TableReader;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ pub mod remote;
 pub mod run;
 pub mod store;
 pub mod task;
+pub mod telemetry;
 pub mod topology;
 pub mod wasm;
 pub mod worker;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use tracing_subscriber::EnvFilter;
 use wasmill::config::{self, Overrides};
 use wasmill::remote::{self, Address, How, RemoteCommand, RemoteError, Wanted};
 use wasmill::run;
+use wasmill::telemetry::{self, LogFormat};
 use wasmill::topology::ProcessorSettings;
 use wasmill::wasm::compile;
 
@@ -27,6 +27,9 @@ struct Arguments {
     /// Default: info while something runs, warn for commands that end.
     #[arg(long, global = true, env = "WASMILL_LOG")]
     log: Option<String>,
+    /// How it is logged, on standard error: for people, or one JSON object per line.
+    #[arg(long, global = true, env = "WASMILL_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
     #[command(flatten)]
     place: Where,
 }
@@ -41,6 +44,15 @@ enum Command {
     /// Check a manifest and its components, and start nothing.
     #[command(after_help = "Example: wasmill check --manifest wasmill.toml")]
     Check,
+    /// Look at the manifest, this machine and its broker, before or while a host runs, and change nothing.
+    ///
+    /// Exit code 0: no problem, perhaps warnings; 1: a problem was found; 2: the manifest or the arguments are wrong.
+    #[command(after_help = "Example: wasmill doctor")]
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run the embedded Kafka-protocol broker alone, for development, tests and one machine.
     #[command(
         after_help = "Example: wasmill broker --folder broker-data --port 9092 &\n         kcat -L -b 127.0.0.1:9092"
@@ -107,11 +119,9 @@ fn main() -> ExitCode {
         _ => "warn",
     };
     let log = arguments.log.as_deref().unwrap_or(default);
-    let filter = match EnvFilter::try_new(log) {
-        Ok(filter) => filter,
-        Err(error) => return wrong(&format!("--log {log}: {error}")),
-    };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if let Err(error) = telemetry::start(log, arguments.log_format) {
+        return wrong(&format!("--log {log}: {error}"));
+    }
     let place = &arguments.place;
     match arguments.command {
         Command::Broker(options) => ended(run::run_broker(&options)),
@@ -131,6 +141,7 @@ fn with_manifest(command: &Command, manifest: &config::Manifest) -> ExitCode {
     match command {
         Command::Run => ended(run::run(manifest)),
         Command::Check => check(manifest),
+        Command::Doctor { json } => doctor(manifest, *json),
         Command::Dlq { command } => told(run::dlq(manifest, command)),
         Command::Offsets { command } => told(run::offsets(manifest, command)),
         Command::Plan { how } => {
@@ -173,7 +184,7 @@ fn asked(answer: Result<String, RemoteError>) -> ExitCode {
         }
         Err(RemoteError::Wrong(text)) => wrong(&text),
         Err(error) => {
-            eprintln!("wasmill: {error}");
+            telemetry::last_word(&error.to_string());
             ExitCode::from(1)
         }
     }
@@ -195,12 +206,18 @@ fn check(manifest: &config::Manifest) -> ExitCode {
     }
 }
 
+fn doctor(manifest: &config::Manifest, is_json: bool) -> ExitCode {
+    let diagnosis = run::doctor(manifest);
+    print!("{}", if is_json { diagnosis.json() } else { diagnosis.text() });
+    ExitCode::from(u8::from(!diagnosis.is_sound()))
+}
+
 fn ended(result: Result<(), run::RunError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_before_start() => wrong(&error.to_string()),
         Err(error) => {
-            eprintln!("wasmill: {error}");
+            telemetry::last_word(&error.to_string());
             ExitCode::from(1)
         }
     }
@@ -214,13 +231,13 @@ fn told(result: Result<String, run::CommandError>) -> ExitCode {
         }
         Err(run::CommandError::Wrong(text)) => wrong(&text),
         Err(error) => {
-            eprintln!("wasmill: {error}");
+            telemetry::last_word(&error.to_string());
             ExitCode::from(1)
         }
     }
 }
 
 fn wrong(text: &str) -> ExitCode {
-    eprintln!("wasmill: {}", text.trim_end());
+    telemetry::last_word(text);
     ExitCode::from(2)
 }

@@ -10,6 +10,7 @@ pub use apply::{Wanted, apply, plan};
 pub use ask::escaped;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -189,6 +190,14 @@ pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteE
         }
     };
     Ok(if command.how().json { format!("{answer}\n") } else { show::text(command, &answer) })
+}
+
+/// The whole application as the host at `address` sees it, within `patience`.
+///
+/// # Errors
+/// No host answers, or it refuses.
+pub fn whole(address: &Address, patience: Duration) -> Result<Value, RemoteError> {
+    Remote::patient(address, patience).get("/v1")
 }
 
 fn deploy(remote: &Remote, command: &RemoteCommand) -> Result<Value, RemoteError> {

@@ -3,6 +3,7 @@
 mod components;
 mod control;
 mod dlq;
+mod doctor;
 mod files;
 mod fleet;
 mod folder;
@@ -26,6 +27,7 @@ mod wiring;
 pub use components::{ComponentProblem, Components, Prepared, tick_interval};
 pub use control::{Overview, Refusal};
 pub use dlq::{DlqCommand, dlq};
+pub use doctor::{Diagnosis, Finding, Level, doctor};
 pub use folder::{DataFolder, FolderError};
 pub use host::{Host, Observer, RunError};
 pub use offsets::{OffsetsCommand, offsets};
@@ -45,6 +47,7 @@ use wasmill_broker::{Broker, BrokerConfig};
 use crate::api::{ApiSettings, Listener};
 use crate::config::{self, Manifest};
 use crate::remote;
+use crate::topology::ProcessorSettings;
 use signal::StopSignal;
 
 /// How often a running host looks whether it should stop, or whether a worker did.
@@ -103,21 +106,12 @@ pub fn check(manifest: &Manifest) -> Result<String, RunError> {
     let program = config::this_program()?;
     let components = Components::open(&manifest.base, &cache, &program).map_err(RunError::Engine)?;
     wiring::check(topology).map_err(RunError::Manifest)?;
-    let (mut lines, mut problems) = (Vec::new(), Vec::new());
-    for processor in &topology.processors {
-        let tried = components.read(processor).and_then(|b| ready::try_out(topology, &components, processor, &b));
-        match tried {
-            Ok(Prepared { component, bytes }) => {
-                let (name, digest) = (&processor.name, component.digest().to_string());
-                let partitions = topology.partitions(processor);
-                lines.push(format!("  {name}: component {} of {bytes} bytes, {partitions} tasks", &digest[..12]));
-            }
-            Err(why) => problems.push(components.problem(processor, why)),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(RunError::Components(problems));
-    }
+    let prepared = ready::try_out_all(topology, &components).map_err(RunError::Components)?;
+    let line = |(processor, prepared): (&ProcessorSettings, &Prepared)| {
+        let (name, partitions) = (&processor.name, topology.partitions(processor));
+        format!("  {name}: component {prepared}, {partitions} tasks")
+    };
+    let lines: Vec<String> = topology.processors.iter().zip(&prepared).map(line).collect();
     Ok(format!("{}: no problems\n{}", topology.application, lines.join("\n")))
 }
 

@@ -45,8 +45,8 @@ fn every_command_of_the_readme_works() {
         ran.push(line);
     }
     let names = [
-        "check", "run", "status", "deploy", "plan", "apply", "versions", "cutovers", "rollback", "pause", "resume",
-        "dlq", "offsets",
+        "check", "doctor", "run", "status", "deploy", "plan", "apply", "versions", "cutovers", "rollback", "pause",
+        "resume", "dlq", "offsets",
     ];
     for name in names {
         assert!(ran.iter().any(|line| line.starts_with(&format!("wasmill {name}"))), "`wasmill {name}` in {ran:#?}");
@@ -174,6 +174,7 @@ fn every_command_shows_an_example_and_ends_with_a_known_code() {
     let commands = [
         "run",
         "check",
+        "doctor",
         "broker",
         "dlq list",
         "dlq show",

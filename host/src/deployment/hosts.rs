@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// A host that told nothing for this long is not waited for: three of its reports.
-const ALIVE: Duration = Duration::from_secs(15);
+pub const ALIVE: Duration = Duration::from_secs(15);
 
 /// What a host tells of itself, again and again, on the hosts topic. No value: it stopped as it should.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

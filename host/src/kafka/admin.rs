@@ -216,7 +216,7 @@ pub(super) fn client_config(properties: &Properties) -> rdkafka::ClientConfig {
 }
 
 /// librdkafka's own threads complete these futures: parking this thread is all that waiting takes.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: std::sync::Arc<Self>) {

@@ -26,7 +26,7 @@ pub fn groups_reading(properties: &BTreeMap<String, String>, topic: &str) -> Res
     let list = asker.fetch_group_list(None, PATIENCE).map_err(failed)?;
     let mut found = BTreeSet::new();
     for group in list.groups() {
-        let is_assigned = |bytes: &[u8]| assigned_topics(bytes).iter().any(|t| t == topic);
+        let is_assigned = |bytes: &[u8]| assigned(bytes).iter().any(|(t, _)| t == topic);
         let has_member = group.members().iter().any(|m| m.assignment().is_some_and(is_assigned));
         if has_member || has_committed(properties, group.name(), topic, count as i32).map_err(failed)? {
             found.insert(group.name().to_owned());
@@ -50,20 +50,22 @@ fn has_committed(
     Ok(committed.elements().iter().any(|e| matches!(e.offset(), rdkafka::Offset::Offset(_))))
 }
 
-/// Topics of a member's assignment, as consumers write it: version, then topics with their partitions. What does not
-/// parse names none.
-fn assigned_topics(bytes: &[u8]) -> Vec<String> {
+/// Topics of a member's assignment with their partitions, as consumers write them after a version. What does not parse
+/// names none.
+pub(super) fn assigned(bytes: &[u8]) -> Vec<(String, Vec<i32>)> {
     let mut topics = Vec::new();
-    let parse = |topics: &mut Vec<String>| {
+    let parse = |topics: &mut Vec<(String, Vec<i32>)>| {
         let (_, rest) = bytes.split_first_chunk::<2>()?;
         let (count, mut rest) = rest.split_first_chunk::<4>()?;
         for _ in 0..i32::from_be_bytes(*count) {
             let (len, tail) = rest.split_first_chunk::<2>()?;
             let (name, tail) = tail.split_at_checked(usize::try_from(i16::from_be_bytes(*len)).ok()?)?;
-            let (partitions, tail) = tail.split_first_chunk::<4>()?;
-            let skipped = usize::try_from(i32::from_be_bytes(*partitions)).ok()?.checked_mul(4)?;
-            topics.push(String::from_utf8_lossy(name).into_owned());
-            rest = tail.get(skipped..)?;
+            let (count, tail) = tail.split_first_chunk::<4>()?;
+            let bytes = usize::try_from(i32::from_be_bytes(*count)).ok()?.checked_mul(4)?;
+            let (partitions, tail) = tail.split_at_checked(bytes)?;
+            let partitions = partitions.as_chunks::<4>().0.iter().map(|p| i32::from_be_bytes(*p)).collect();
+            topics.push((String::from_utf8_lossy(name).into_owned(), partitions));
+            rest = tail;
         }
         Some(())
     };
@@ -77,17 +79,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_of_an_assignment_are_read_and_garbage_names_none() {
+    fn an_assignment_is_read_and_garbage_names_nothing() {
         let whole = b"\0\x01\0\0\0\x02\0\x01a\0\0\0\x01\0\0\0\x05\0\x02bc\0\0\0\0\xff\xff\xff\xff";
-        let cases: [(&[u8], &[&str]); 5] = [
-            (whole, &["a", "bc"]),
-            (&whole[..17], &["a"]),
+        let (a, bc) = (("a", &[5][..]), ("bc", &[][..]));
+        type Case<'a> = (&'a [u8], &'a [(&'a str, &'a [i32])]);
+        let cases: [Case<'_>; 5] = [
+            (whole, &[a, bc]),
+            (&whole[..17], &[a]),
             (b"", &[]),
             (b"\0\0\0\0\0\x01\0\x09x", &[]),
             (b"\0\0\x7f\xff\xff\xff\xff\xff", &[]),
         ];
         for (bytes, expected) in cases {
-            assert_eq!(assigned_topics(bytes), expected, "{bytes:?}");
+            let found = assigned(bytes);
+            let found: Vec<(&str, &[i32])> = found.iter().map(|(t, p)| (t.as_str(), p.as_slice())).collect();
+            assert_eq!(found, expected, "{bytes:?}");
         }
     }
 }

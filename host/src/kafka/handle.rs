@@ -94,6 +94,21 @@ unsafe extern "C" fn count_close(socket: c_int, opaque: *mut c_void) -> c_int {
     unsafe { libc::close(socket) }
 }
 
+/// librdkafka would print its lines on standard error itself.
+unsafe extern "C" fn log(_: *const sys::rd_kafka_t, level: c_int, facility: *const c_char, text: *const c_char) {
+    // SAFETY: both are C strings that live through the call.
+    let (facility, text) =
+        unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy()) };
+    // It calls a closed connection an error. It tries again, and what it gives up comes back to us as an error of ours.
+    match level {
+        ..=SYSLOG_WARNING => tracing::warn!(%facility, %text, "librdkafka"),
+        _ => tracing::debug!(%facility, %text, "librdkafka"),
+    }
+}
+
+/// As numbered by syslog(3), smaller is worse.
+const SYSLOG_WARNING: c_int = 4;
+
 impl Handle {
     /// Makes a client. `events` are the event types delivered on its main queue.
     ///
@@ -117,6 +132,7 @@ impl Handle {
             sys::rd_kafka_conf_set_opaque(conf, Arc::as_ptr(&closed_sockets).cast_mut().cast());
             sys::rd_kafka_conf_set_closesocket_cb(conf, Some(count_close));
             sys::rd_kafka_conf_set_events(conf, events);
+            sys::rd_kafka_conf_set_log_cb(conf, Some(log));
             let kind_of = match kind {
                 Kind::Consumer => sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
                 Kind::Producer => sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,

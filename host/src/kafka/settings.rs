@@ -59,11 +59,20 @@ const OURS: [&str; 14] = [
     "delivery.report.only.error",
 ];
 
+/// What tells our members of a group from others, unless the user names all of ours.
+const CLIENT_ID: &str = "wasmill";
+
+/// The `client.id` of an application's hosts.
+pub fn client_id(user: &Properties) -> &str {
+    user.get("client.id").map_or(CLIENT_ID, String::as_str)
+}
+
 /// For every handle. One failed request closes its connection, so that the counter of closed sockets sees it; idle
 /// connections are left open, so that the counter sees nothing else.
-const COMMON: [(&str, &str); 4] = [
+const COMMON: [(&str, &str); 5] = [
     ("socket.max.fails", "1"),
     ("connections.max.idle.ms", "0"),
+    ("client.id", CLIENT_ID),
     ("client.software.name", "wasmill"),
     ("topic.metadata.refresh.interval.ms", "10000"),
 ];

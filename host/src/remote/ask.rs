@@ -29,7 +29,11 @@ pub(super) struct Remote {
 
 impl Remote {
     pub fn new(address: &Address) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_MAX)).build();
+        Self::patient(address, ANSWER_MAX)
+    }
+
+    pub fn patient(address: &Address, patience: Duration) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).build();
         Self { base: address.url.clone(), token: address.token.clone(), agent: config.into() }
     }
 

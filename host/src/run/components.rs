@@ -27,6 +27,13 @@ pub struct Prepared {
     pub bytes: usize,
 }
 
+impl std::fmt::Display for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digest = self.component.digest().to_string();
+        write!(f, "{} of {} bytes", &digest[..12], self.bytes)
+    }
+}
+
 /// A component that cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("processor `{processor}`, component {path}: {why}")]
@@ -42,11 +49,26 @@ impl Components {
     /// # Errors
     /// This machine cannot run components, or the cache's folder cannot be used.
     pub fn open(base: &Path, cache: &Path, program: &Path) -> Result<Self, String> {
+        Self::with(base, program, |engine, compiler| Cache::open(cache, engine, compiler).map_err(|e| e.to_string()))
+    }
+
+    /// As [`Self::open`], in a folder that is there and that another process may be working in.
+    ///
+    /// # Errors
+    /// This machine cannot run components.
+    pub fn beside(base: &Path, cache: &Path, program: &Path) -> Result<Self, String> {
+        Self::with(base, program, |engine, compiler| Ok(Cache::over(cache.to_owned(), engine, compiler)))
+    }
+
+    fn with(
+        base: &Path,
+        program: &Path,
+        open: impl Fn(Engine, Compiler) -> Result<Cache, String>,
+    ) -> Result<Self, String> {
         let engine = |epochs| Engine::new(EngineOptions { epochs, ..EngineOptions::default() });
         let compiler = Compiler::Child { program: program.to_owned(), limits: CompileLimits::default() };
         let engines = [engine(true)?, engine(false)?];
-        let open =
-            |engine: &Engine| Cache::open(cache, engine.clone(), compiler.clone()).map_err(|error| error.to_string());
+        let open = |engine: &Engine| open(engine.clone(), compiler.clone());
         Ok(Self { base: base.to_owned(), timed: open(&engines[0])?, untimed: open(&engines[1])?, engines })
     }
 

@@ -78,18 +78,58 @@ impl DataFolder {
     }
 }
 
+/// What a look at a folder shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    Absent,
+    /// It is there, and no host has ever used it.
+    Unused,
+    Free,
+    InUse,
+}
+
+impl DataFolder {
+    /// Looks at the folder of `host`, and makes nothing.
+    ///
+    /// # Errors
+    /// It belongs to another host, has a newer layout, or cannot be read.
+    pub fn look(path: &Path, host: &str) -> Result<Sighting, FolderError> {
+        if !path.exists() {
+            return Ok(Sighting::Absent);
+        }
+        if read(path, host)?.is_none() {
+            return Ok(Sighting::Unused);
+        }
+        // Only asked for: a shared lock that is given up at once.
+        match File::open(path.join("lock")).map(|lock| lock.try_lock_shared()) {
+            Ok(Err(TryLockError::WouldBlock)) => Ok(Sighting::InUse),
+            Ok(Err(TryLockError::Error(error))) => Err(FolderError::Io { path: path.to_owned(), error }),
+            Ok(Ok(())) | Err(_) => Ok(Sighting::Free),
+        }
+    }
+}
+
 fn read_or_make(folder: &Path, host: &str) -> Result<Identity, FolderError> {
+    if let Some(found) = read(folder, host)? {
+        return Ok(found);
+    }
     let path = folder.join("host.json");
     let io = |error| FolderError::Io { path: path.clone(), error };
     let wanted = Identity { format: FORMAT, host: host.to_owned() };
+    let text = serde_json::to_string(&wanted).expect("plain data");
+    let fresh = folder.join("host.json.new");
+    File::create(&fresh).and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all())).map_err(io)?;
+    std::fs::rename(&fresh, &path).map_err(io)?;
+    Ok(wanted)
+}
+
+/// Who the folder belongs to, which must be `host`; nobody, if it was never used.
+fn read(folder: &Path, host: &str) -> Result<Option<Identity>, FolderError> {
+    let path = folder.join("host.json");
     if !path.exists() {
-        let text = serde_json::to_string(&wanted).expect("plain data");
-        let fresh = folder.join("host.json.new");
-        File::create(&fresh).and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all())).map_err(io)?;
-        std::fs::rename(&fresh, &path).map_err(io)?;
-        return Ok(wanted);
+        return Ok(None);
     }
-    let text = std::fs::read_to_string(&path).map_err(io)?;
+    let text = std::fs::read_to_string(&path).map_err(|error| FolderError::Io { path: path.clone(), error })?;
     let foreign = |why: String| FolderError::Foreign { path: path.clone(), why };
     let found: Identity = serde_json::from_str(&text).map_err(|e| foreign(e.to_string()))?;
     if found.format != FORMAT {
@@ -97,9 +137,9 @@ fn read_or_make(folder: &Path, host: &str) -> Result<Identity, FolderError> {
     }
     if found.host != host {
         let path = folder.to_owned();
-        return Err(FolderError::OtherHost { path, found: found.host, wanted: wanted.host });
+        return Err(FolderError::OtherHost { path, found: found.host, wanted: host.to_owned() });
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 #[cfg(test)]
@@ -110,9 +150,17 @@ mod tests {
     fn a_folder_serves_one_host_at_a_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("data");
+        let look = || DataFolder::look(&path, "a").expect("a folder of a");
+        assert_eq!(look(), Sighting::Absent);
+        assert!(!path.exists(), "looking makes nothing");
+        std::fs::create_dir(&path).expect("a folder");
+        assert_eq!(look(), Sighting::Unused);
         let first = DataFolder::open(&path, "a").expect("a new folder");
+        assert_eq!(look(), Sighting::InUse);
         assert!(matches!(DataFolder::open(&path, "a"), Err(FolderError::InUse { .. })));
         drop(first);
+        assert_eq!(look(), Sighting::Free);
+        assert!(matches!(DataFolder::look(&path, "b"), Err(FolderError::OtherHost { .. })));
         assert!(matches!(DataFolder::open(&path, "b"), Err(FolderError::OtherHost { .. })));
         assert_eq!(DataFolder::open(&path, "a").expect("its own folder").host(), "a");
         std::fs::write(path.join("host.json"), r#"{"format":2,"host":"a"}"#).expect("writable");

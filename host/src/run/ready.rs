@@ -11,7 +11,7 @@ use crate::store::{MemoryStore, Store};
 use crate::topology::{ProcessorSettings, Topology};
 use crate::wasm::WasmVersion;
 
-use super::components::{Components, Prepared};
+use super::components::{ComponentProblem, Components, Prepared};
 use super::files::ComponentFiles;
 
 /// A compiled version with everything that its instances are made with.
@@ -59,6 +59,25 @@ pub(super) fn try_out(
     let ready = Ready { number: 0, processor: processor.clone(), prepared };
     ready.instance(topology, components, &[])?;
     Ok(ready.prepared)
+}
+
+/// Tries out the components that a manifest names, in the order of its processors.
+///
+/// # Errors
+/// Every component that cannot be used.
+pub(super) fn try_out_all(
+    topology: &Topology,
+    components: &Components,
+) -> Result<Vec<Prepared>, Vec<ComponentProblem>> {
+    let (mut prepared, mut problems) = (Vec::new(), Vec::new());
+    for processor in &topology.processors {
+        let bytes = components.read(processor);
+        match bytes.and_then(|bytes| try_out(topology, components, processor, &bytes)) {
+            Ok(component) => prepared.push(component),
+            Err(why) => problems.push(components.problem(processor, why)),
+        }
+    }
+    if problems.is_empty() { Ok(prepared) } else { Err(problems) }
 }
 
 impl Ready {

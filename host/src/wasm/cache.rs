@@ -77,7 +77,7 @@ impl Cache {
     }
 
     /// Takes a folder as it is, while another process works in it.
-    pub(super) fn over(folder: PathBuf, engine: Engine, compiler: Compiler) -> Self {
+    pub fn over(folder: PathBuf, engine: Engine, compiler: Compiler) -> Self {
         Self { folder, engine, compiler }
     }
 

@@ -93,7 +93,7 @@ impl<C: Client> Worker<C> {
             task.call(instance.as_mut(), now, now_ms, seed, ends)
         };
         self.counters.calls += 1;
-        log_lines(&self.setup.task.group, partition, task.take_log());
+        log_lines(processor_of(&self.setup.task.group), partition, task.take_log());
         match called {
             Called::Failed { step: Step::Convicted(verdict) } if is_tick => self.tick_convicted(partition, &verdict),
             Called::Failed { step } => self.failed(partition, step),
@@ -312,12 +312,13 @@ fn after(partition: Partition) -> Partition {
 }
 
 fn log_lines(processor: &str, partition: Partition, lines: Vec<LogLine>) {
+    let partition = partition.0;
     for LogLine { level, text } in lines {
         match level {
-            LogLevel::Debug => tracing::debug!(processor, %partition, text, "component"),
-            LogLevel::Info => tracing::info!(processor, %partition, text, "component"),
-            LogLevel::Warn => tracing::warn!(processor, %partition, text, "component"),
-            LogLevel::Error => tracing::error!(processor, %partition, text, "component"),
+            LogLevel::Debug => tracing::debug!(processor, partition, text, "component"),
+            LogLevel::Info => tracing::info!(processor, partition, text, "component"),
+            LogLevel::Warn => tracing::warn!(processor, partition, text, "component"),
+            LogLevel::Error => tracing::error!(processor, partition, text, "component"),
         }
     }
 }
