@@ -4,6 +4,7 @@
 mod body;
 mod guard;
 mod health;
+mod letters;
 mod metrics;
 mod order;
 mod problem;
@@ -12,6 +13,7 @@ mod server;
 mod versions;
 mod view;
 
+pub use letters::{DeadLetterView, DeadLettersView, HeaderView, LettersWanted, PassedView, ReplayView, WholeView};
 pub use order::{Answer, FORWARDED, Order, Refused};
 pub use problem::Problem;
 pub use server::{ApiError, ApiSettings, Listener, Server};
@@ -61,6 +63,8 @@ fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(versions::deployment, versions::activate))
         .routes(routes!(versions::roll_back))
         .routes(routes!(versions::cutovers))
+        .routes(routes!(letters::list))
+        .routes(routes!(letters::replay))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::metrics))

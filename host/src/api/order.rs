@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::letters::{DeadLettersView, LettersWanted, ReplayView};
 use super::view::{CutoverView, StoredView};
 
 /// Marks a request that another host has forwarded: it is not forwarded again.
@@ -49,6 +50,19 @@ pub enum Order {
     Cutovers {
         processor: String,
     },
+    /// Records that could not be processed.
+    DeadLetters {
+        processor: String,
+        wanted: LettersWanted,
+    },
+    /// Dead letters are sent to their inputs again.
+    Replay {
+        processor: String,
+        /// All if none is named.
+        places: Vec<String>,
+        again: bool,
+        shared: bool,
+    },
 }
 
 /// What came of an order.
@@ -57,12 +71,16 @@ pub enum Answer {
     Changed { revision: u64, version: Option<u64>, is_active: bool },
     Stored(StoredView),
     Cutovers(Vec<CutoverView>),
+    DeadLetters(DeadLettersView),
+    Replayed(ReplayView),
 }
 
 /// Why an order was not carried out. Nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refused {
+    /// What was asked for does not read as it should.
+    Malformed(String),
     /// There is no such thing.
     Unknown(String),
     /// Somebody else was faster, or it does not fit the present state.
