@@ -4,6 +4,7 @@
 mod body;
 mod guard;
 mod health;
+mod hosts;
 mod letters;
 mod metrics;
 mod order;
@@ -58,7 +59,9 @@ fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(processors::pause))
         .routes(routes!(processors::resume))
         .routes(routes!(processors::stored))
-        .routes(routes!(processors::hosts))
+        .routes(routes!(hosts::list))
+        .routes(routes!(hosts::drain))
+        .routes(routes!(hosts::serve))
         .routes(routes!(versions::list, versions::upload))
         .routes(routes!(versions::deployment, versions::activate))
         .routes(routes!(versions::roll_back))

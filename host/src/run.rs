@@ -3,6 +3,7 @@
 mod components;
 mod control;
 mod dlq;
+mod drain;
 mod files;
 mod fleet;
 mod folder;

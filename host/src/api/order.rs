@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::letters::{DeadLettersView, LettersWanted, ReplayView};
-use super::view::{CutoverView, StoredView};
+use super::view::{CutoverView, HostView, StoredView};
 
 /// Marks a request that another host has forwarded: it is not forwarded again.
 pub const FORWARDED: &str = "wasmill-forwarded";
@@ -55,6 +55,13 @@ pub enum Order {
         processor: String,
         wanted: LettersWanted,
     },
+    /// A host gives its partitions away and takes none, or serves again.
+    Drain {
+        host: String,
+        is_drained: bool,
+        /// Another host asks: it is done here or nowhere.
+        is_forwarded: bool,
+    },
     /// Dead letters are sent to their inputs again.
     Replay {
         processor: String,
@@ -73,6 +80,7 @@ pub enum Answer {
     Cutovers(Vec<CutoverView>),
     DeadLetters(DeadLettersView),
     Replayed(ReplayView),
+    Host(HostView),
 }
 
 /// Why an order was not carried out. Nothing changed.

@@ -24,7 +24,7 @@ pub struct ApplicationView {
     pub stuck: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HostView {
     pub name: String,
     pub wasmill: String,
@@ -33,9 +33,11 @@ pub struct HostView {
     pub prepared: BTreeMap<String, CandidateView>,
     /// By processor: the partitions that it has.
     pub tasks: BTreeMap<String, Vec<i32>>,
+    /// It gives its partitions to others, and takes none until it is asked to serve.
+    pub is_drained: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CandidateView {
     pub revision: u64,
     pub refusal: Option<String>,

@@ -52,7 +52,7 @@ impl Interface {
             host: self.topology.host.id.clone(),
             wasmill: env!("CARGO_PKG_VERSION").to_owned(),
             bootstrap: self.kafka.get("bootstrap.servers").cloned().unwrap_or_default(),
-            hosts: overview.hosts.iter().map(|(name, record)| host(name, record)).collect(),
+            hosts: overview.hosts.iter().map(|(name, record)| host_view(name, record)).collect(),
             processors: self.topology.processors.iter().map(processor).collect(),
             stuck: overview.stuck.clone(),
         }
@@ -103,6 +103,9 @@ impl Interface {
                 self.stored(&processor, &store, &key, is_forwarded).map(Answer::Stored)
             }
             Order::Cutovers { processor } => self.cutovers(&processor),
+            Order::Drain { host, is_drained, is_forwarded } => {
+                self.drain(&host, is_drained, is_forwarded).map(Answer::Host)
+            }
             Order::DeadLetters { processor, wanted } => {
                 let page = Page::new(&wanted)?;
                 Ok(Answer::DeadLetters(self.desk(&processor)?.page(&page)?))
@@ -193,7 +196,7 @@ impl From<Refusal> for Refused {
     }
 }
 
-fn host(name: &str, record: &HostRecord) -> HostView {
+pub(super) fn host_view(name: &str, record: &HostRecord) -> HostView {
     let prepared = record
         .prepared
         .iter()
@@ -204,6 +207,7 @@ fn host(name: &str, record: &HostRecord) -> HostView {
         address: record.address.clone(),
         prepared: prepared.collect(),
         tasks: record.tasks.clone(),
+        is_drained: record.is_drained,
     }
 }
 

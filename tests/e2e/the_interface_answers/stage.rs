@@ -17,7 +17,7 @@ pub struct Stage {
     pub application: Application,
     /// The component's file.
     pub component: Vec<u8>,
-    broker: Broker,
+    pub broker: Broker,
 }
 
 pub fn application() -> (Broker, Application) {
@@ -43,13 +43,28 @@ impl Stage {
         tasks.iter().filter_map(|task| task["committed"]["in"].as_i64()).sum()
     }
 
+    /// A version is active once all hosts are ready for it; workers take it over at their next turn.
+    fn await_adopted(&self) {
+        until("the active version is adopted", LONG, || {
+            let processor = self.ask.get("/v1/processors/stamp").json();
+            let active = &processor["deployment"]["active_revision"];
+            processor["workers"].as_array()?.iter().all(|w| w["revision"] == *active).then_some(())
+        });
+    }
+
     /// Sends records and waits until the running version has processed them.
     pub fn process(&self, count: usize) {
+        let key = |number: usize| format!("key-{}", number % KEYS);
+        self.process_these((0..count).map(|number| (key(number), "value".to_owned())));
+    }
+
+    /// The same of records with these keys and values.
+    pub fn process_these(&self, records: impl ExactSizeIterator<Item = (String, String)>) {
         let producer = Producer::new(&self.broker, &[("partitioner", "murmur2_random")]);
-        let before = self.committed();
-        for number in 0..count {
-            let key = format!("key-{}", number % KEYS);
-            let (key, value) = (Some(key.as_bytes()), Some(&b"value"[..]));
+        self.await_adopted();
+        let (before, count) = (self.committed(), records.len());
+        for (key, value) in records {
+            let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
             producer.send(&Sent { topic: "in", partition: None, key, value, headers: &[], timestamp_ms: None });
         }
         producer.places();

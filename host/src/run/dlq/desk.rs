@@ -106,7 +106,7 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// A range holds none, or the broker does not answer.
-    pub fn letters(&self, ranges: &[Range]) -> Result<Vec<(Letter, bool)>, DeskError> {
+    pub(super) fn letters(&self, ranges: &[Range]) -> Result<Vec<(Letter, bool)>, DeskError> {
         let marks = self.marks()?;
         let mut letters = Vec::new();
         self.visit(ranges, |letter| {
