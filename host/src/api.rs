@@ -8,6 +8,7 @@ mod hosts;
 mod letters;
 mod metrics;
 mod order;
+mod plan;
 mod problem;
 mod processors;
 mod server;
@@ -19,8 +20,8 @@ pub use order::{Answer, FORWARDED, Order, Refused};
 pub use problem::Problem;
 pub use server::{ApiError, ApiSettings, Listener, Server};
 pub use view::{
-    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, ProcessorView,
-    StoredView, TaskView, VersionView, WorkerView,
+    ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, PlanView,
+    ProcessorView, StoredView, TaskView, TopicView, VersionChangeView, VersionView, WorkerView,
 };
 
 use std::sync::Arc;
@@ -68,6 +69,8 @@ fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(versions::cutovers))
         .routes(routes!(letters::list))
         .routes(routes!(letters::replay))
+        .routes(routes!(plan::plan))
+        .routes(routes!(plan::ensure_topic))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::metrics))

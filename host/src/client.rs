@@ -5,7 +5,7 @@ mod metadata;
 mod verdict;
 mod wear;
 
-pub use metadata::{ChangelogMark, Metadata, MetadataError};
+pub use metadata::{ChangelogMark, METADATA_BYTES_MAX, Metadata, MetadataError};
 pub use verdict::verdict;
 pub use wear::Wear;
 

@@ -9,6 +9,8 @@ use crate::topology::{self, Problems, Topology};
 #[derive(Clone, Debug)]
 pub struct Manifest {
     pub topology: Topology,
+    /// Its text.
+    pub source: String,
     /// The folder that paths in the manifest are relative to.
     pub base: PathBuf,
     /// Asked for by the operator's interface, from `WASMILL_TOKEN`.
@@ -59,7 +61,7 @@ pub fn read_manifest(path: &Path, overrides: &Overrides) -> Result<Manifest, Man
     if let Some(http) = overrides.http {
         topology.host.http = http;
     }
-    Ok(Manifest { topology, base, token: token() })
+    Ok(Manifest { topology, source, base, token: token() })
 }
 
 /// The token of the operator's interface, from `WASMILL_TOKEN`; an empty one is none.

@@ -13,4 +13,4 @@ pub use change::{Change, FORMAT, Intent, IntentError, Version, VersionSpec};
 pub use hosts::{HostRecord, Hosts, Preparation};
 pub use rollout::{Action, Rollout};
 pub use state::{Active, Candidate, Deployment, Event, Running};
-pub use upload::{CHUNK_BYTES, Chunk, Uploads, chunks};
+pub use upload::{CHUNK_BYTES, Chunk, Uploads, chunks, keys};

@@ -1,14 +1,15 @@
 //! The `wasmill` program: reads its arguments, calls the library, says how it ended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 use wasmill::config::{self, Overrides};
-use wasmill::remote::{self, Address, RemoteCommand, RemoteError};
+use wasmill::remote::{self, Address, How, RemoteCommand, RemoteError, Wanted};
 use wasmill::run;
+use wasmill::topology::ProcessorSettings;
 use wasmill::wasm::compile;
 
 /// librdkafka allocates per message in one thread and frees in another, which glibc's allocator does under a lock: 5 to
@@ -54,6 +55,21 @@ enum Command {
     Offsets {
         #[command(subcommand)]
         command: run::OffsetsCommand,
+    },
+    /// Show what `apply` would change: the manifest and its components against what runs.
+    #[command(after_help = "Example: wasmill plan")]
+    Plan {
+        #[command(flatten)]
+        how: How,
+    },
+    /// Make the topics and deploy the versions that the manifest asks for, while records flow.
+    #[command(after_help = "Example: wasmill apply --note \"stricter limits\"")]
+    Apply {
+        /// What you say of the new versions.
+        #[arg(long, default_value = "")]
+        note: String,
+        #[command(flatten)]
+        how: How,
     },
     #[command(flatten)]
     Remote(RemoteCommand),
@@ -117,8 +133,23 @@ fn with_manifest(command: &Command, manifest: &config::Manifest) -> ExitCode {
         Command::Check => check(manifest),
         Command::Dlq { command } => told(run::dlq(manifest, command)),
         Command::Offsets { command } => told(run::offsets(manifest, command)),
+        Command::Plan { how } => {
+            asked(find(how, manifest).and_then(|address| remote::plan(&address, &wanted(manifest), how.json)))
+        }
+        Command::Apply { note, how } => {
+            asked(find(how, manifest).and_then(|address| remote::apply(&address, &wanted(manifest), note, how.json)))
+        }
         Command::Broker(_) | Command::Remote(_) | Command::Completions { .. } => unreachable!("they need no manifest"),
     }
+}
+
+fn find(how: &How, manifest: &config::Manifest) -> Result<Address, RemoteError> {
+    Address::find(how.url.clone(), Path::new(&manifest.topology.host.data), config::token())
+}
+
+fn wanted(manifest: &config::Manifest) -> Wanted {
+    let path = |p: &ProcessorSettings| (p.name.clone(), manifest.base.join(&p.component));
+    Wanted { manifest: manifest.source.clone(), components: manifest.topology.processors.iter().map(path).collect() }
 }
 
 /// Asks the host that runs in the manifest's data folder, or the one named.
@@ -131,8 +162,11 @@ fn remote(place: &Where, command: &RemoteCommand) -> ExitCode {
             Err(code) => return code,
         },
     };
-    let asked = Address::find(command.url(), &data, config::token()).and_then(|address| remote::ask(&address, command));
-    match asked {
+    asked(Address::find(command.url(), &data, config::token()).and_then(|address| remote::ask(&address, command)))
+}
+
+fn asked(answer: Result<String, RemoteError>) -> ExitCode {
+    match answer {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS

@@ -58,7 +58,7 @@ pub struct Scope {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     pub rows: BTreeMap<Box<[u8]>, Box<[u8]>>,
-    /// Wall time at which the copy was last known to be at the topic's end.
+    /// Wall time at which the newest change was taken in.
     pub at_end_ms: i64,
     /// Per partition of the topic: the offset up to which it was read.
     pub positions: Vec<Offset>,

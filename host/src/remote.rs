@@ -1,27 +1,29 @@
 //! Commands that ask a running host through its HTTP interface, and say what came of it. Knows no part of the host.
 
 mod address;
+mod apply;
+mod ask;
 mod show;
 
 pub use address::{Address, Publication, publish};
+pub use apply::{Wanted, apply, plan};
+pub use ask::escaped;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// A roll-out that is waited for takes 75 s at most.
-const ANSWER_MAX: Duration = Duration::from_secs(100);
+use ask::{Remote, Upload};
 
 /// How a running host is asked, and how it answers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct How {
     /// Where the host's interface listens; else the host that runs in the manifest's data folder is asked.
     #[arg(long, env = "WASMILL_URL")]
-    url: Option<String>,
+    pub url: Option<String>,
     /// Print the whole answer as JSON.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// What a running host can be asked.
@@ -31,11 +33,23 @@ pub enum RemoteCommand {
     #[command(after_help = "Example: wasmill deploy fraud target/wasm32-wasip2/guest/fraud.wasm --note \"stricter\"")]
     Deploy {
         processor: String,
-        /// The component; without it the active one gets new settings.
+        /// The component; without it the active one gets new settings, limits or another error policy.
         component: Option<PathBuf>,
         /// Settings for the component, as JSON; those of the active version if left out.
         #[arg(long)]
         settings: Option<String>,
+        /// A limit that changes, with its key of the manifest: memory-mib=128. May be given several times.
+        #[arg(long = "limit", value_name = "KEY=VALUE")]
+        limits: Vec<String>,
+        /// What becomes of a record that fails: dead-letter, retry or halt.
+        #[arg(long)]
+        on_error: Option<String>,
+        /// With `--on-error retry`: how often.
+        #[arg(long, requires = "on_error")]
+        retry_times: Option<u32>,
+        /// With `--on-error retry`: after how long at first.
+        #[arg(long, requires = "on_error")]
+        retry_backoff_ms: Option<u64>,
         /// What you say of this version.
         #[arg(long, default_value = "")]
         note: String,
@@ -163,7 +177,7 @@ pub enum RemoteError {
 pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteError> {
     let remote = Remote::new(address);
     let answer = match command {
-        RemoteCommand::Deploy { .. } => remote.deploy(command)?,
+        RemoteCommand::Deploy { .. } => deploy(&remote, command)?,
         RemoteCommand::Versions { processor, .. } => {
             remote.get(&format!("/v1/processors/{}/versions", escaped(processor)))?
         }
@@ -206,95 +220,38 @@ pub fn bootstrap(address: &Address) -> Result<String, RemoteError> {
     told.map(str::to_owned).ok_or_else(|| RemoteError::Refused("the host does not tell where its broker is".to_owned()))
 }
 
-struct Remote {
-    base: String,
-    token: Option<String>,
-    agent: ureq::Agent,
+fn deploy(remote: &Remote, command: &RemoteCommand) -> Result<Value, RemoteError> {
+    let RemoteCommand::Deploy { processor, component, settings, limits, note, state_format, if_match, .. } = command
+    else {
+        unreachable!("called for this command only")
+    };
+    let RemoteCommand::Deploy { on_error, retry_times, retry_backoff_ms, .. } = command else {
+        unreachable!("called for this command only")
+    };
+    let bytes = component.as_ref().map(ask::read).transpose()?.unwrap_or_default();
+    let limits = (!limits.is_empty()).then(|| limits_of(limits)).transpose()?;
+    let upload = Upload {
+        bytes: &bytes,
+        note,
+        options: vec![
+            ("settings", settings.clone()),
+            ("limits", limits.map(|l| Value::from(l).to_string())),
+            ("on_error", on_error.clone()),
+            ("retry_times", retry_times.map(|n| n.to_string())),
+            ("retry_backoff_ms", retry_backoff_ms.map(|n| n.to_string())),
+            ("state_format", state_format.clone()),
+        ],
+        base: *if_match,
+    };
+    remote.upload(processor, &upload)
 }
 
-impl Remote {
-    fn new(address: &Address) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_MAX)).build();
-        Self { base: address.url.clone(), token: address.token.clone(), agent: config.into() }
-    }
-
-    fn deploy(&self, command: &RemoteCommand) -> Result<Value, RemoteError> {
-        let RemoteCommand::Deploy { processor, component, settings, note, state_format, if_match, .. } = command else {
-            unreachable!("called for this command only")
-        };
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|error| RemoteError::Wrong(format!("cannot read {}: {error}", path.display())))
-        };
-        let bytes = component.as_ref().map(read).transpose()?.unwrap_or_default();
-        let mut query = format!("wait=true&note={}", escaped(note));
-        for (name, value) in [("settings", settings), ("state_format", state_format)] {
-            value.iter().for_each(|value| query.push_str(&format!("&{name}={}", escaped(value))));
-        }
-        let url = format!("{}/v1/processors/{}/versions?{query}", self.base, escaped(processor));
-        let request = self.agent.post(&url).header("content-type", "application/wasm");
-        self.answer(self.with_headers(request, *if_match).send(&bytes[..]))
-    }
-
-    fn get(&self, path: &str) -> Result<Value, RemoteError> {
-        let request = self.agent.get(format!("{}{path}", self.base));
-        let request = match &self.token {
-            Some(token) => request.header("authorization", format!("Bearer {token}")),
-            None => request,
-        };
-        self.answer(request.call())
-    }
-
-    fn post(&self, path: &str, body: &str, base: Option<u64>) -> Result<Value, RemoteError> {
-        let request = self.agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
-        self.answer(self.with_headers(request, base).send(body))
-    }
-
-    fn put(&self, path: &str) -> Result<Value, RemoteError> {
-        let request = self.agent.put(format!("{}{path}", self.base));
-        self.answer(self.with_headers(request, None).send_empty())
-    }
-
-    fn with_headers(
-        &self,
-        mut request: ureq::RequestBuilder<ureq::typestate::WithBody>,
-        base: Option<u64>,
-    ) -> ureq::RequestBuilder<ureq::typestate::WithBody> {
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        match base {
-            Some(base) => request.header("if-match", format!("\"{base}\"")),
-            None => request,
-        }
-    }
-
-    fn answer(&self, answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, RemoteError> {
-        let unreachable =
-            |error: ureq::Error| RemoteError::Unreachable { address: self.base.clone(), why: error.to_string() };
-        let mut response = answered.map_err(unreachable)?;
-        let status = response.status();
-        let text = response.body_mut().read_to_string().map_err(unreachable)?;
-        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(value);
-        }
-        if status == ureq::http::StatusCode::UNAUTHORIZED {
-            let text = "the host asks for a token: set WASMILL_TOKEN to the one it was started with";
-            return Err(RemoteError::Refused(text.to_owned()));
-        }
-        let detail = value["detail"].as_str().map_or_else(|| format!("{status}"), str::to_owned);
-        Err(RemoteError::Refused(detail))
-    }
-}
-
-/// A part of a path or a query, with everything escaped that is not plain.
-pub fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
+/// Limits as they are written on the command line, as JSON.
+fn limits_of(given: &[String]) -> Result<Map<String, Value>, RemoteError> {
+    let one = |text: &String| {
+        let wrong = || RemoteError::Wrong(format!("--limit {text}: it must be KEY=VALUE, such as memory-mib=128"));
+        let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+        Ok((key.to_owned(), serde_json::from_str(value).map_err(|_| wrong())?))
+    };
+    given.iter().map(one).collect()
 }

@@ -13,6 +13,7 @@ mod interface;
 mod offsets;
 mod operator;
 mod patience;
+mod plan;
 mod published;
 mod query;
 mod reach;
@@ -102,13 +103,22 @@ pub fn check(manifest: &Manifest) -> Result<String, RunError> {
     let cache = PathBuf::from(&topology.host.data).join("cache");
     let program = config::this_program()?;
     let components = Components::open(&manifest.base, &cache, &program).map_err(RunError::Engine)?;
-    let prepared = components.prepare(topology).map_err(RunError::Components)?;
-    let line = |(processor, prepared): (&crate::topology::ProcessorSettings, &Prepared)| {
-        let digest = prepared.component.digest().to_string();
-        let (name, bytes, partitions) = (&processor.name, prepared.bytes, topology.partitions(processor));
-        format!("  {name}: component {} of {bytes} bytes, {partitions} tasks", &digest[..12])
-    };
-    let lines: Vec<String> = topology.processors.iter().zip(&prepared).map(line).collect();
+    wiring::check(topology).map_err(RunError::Manifest)?;
+    let (mut lines, mut problems) = (Vec::new(), Vec::new());
+    for processor in &topology.processors {
+        let tried = components.read(processor).and_then(|b| ready::try_out(topology, &components, processor, &b));
+        match tried {
+            Ok(Prepared { component, bytes }) => {
+                let (name, digest) = (&processor.name, component.digest().to_string());
+                let partitions = topology.partitions(processor);
+                lines.push(format!("  {name}: component {} of {bytes} bytes, {partitions} tasks", &digest[..12]));
+            }
+            Err(why) => problems.push(components.problem(processor, why)),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(RunError::Components(problems));
+    }
     Ok(format!("{}: no problems\n{}", topology.application, lines.join("\n")))
 }
 

@@ -1,20 +1,25 @@
 //! A manifest, checked: an immutable description of topics, processors and settings, or every problem found in it.
 //! Knows no running thing and does no input or output.
 
+mod differences;
 mod manifest;
+mod part;
 mod problem;
 mod section;
 mod topics;
 
+pub use differences::{Differences, differences};
 pub use manifest::parse;
+pub use part::{error_policy, limits};
 pub use problem::{Problem, Problems};
 pub use topics::{CHANGELOG_DELETE_RETENTION_MS, ControlTopics, TopicNeed};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::digest::Digest;
 
@@ -69,6 +74,8 @@ pub struct ProcessorSettings {
     pub limits: LimitSettings,
     /// Handed to the component as it is, as JSON.
     pub settings: serde_json::Value,
+    /// How the component lays out its state: across different ones nothing rolls back by itself.
+    pub state_format: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +106,20 @@ pub enum ErrorPolicy {
     Halt,
 }
 
+impl ErrorPolicy {
+    /// With the keys of the manifest.
+    pub fn to_manifest(&self) -> serde_json::Value {
+        match self {
+            Self::DeadLetter => json!({ "on-error": "dead-letter" }),
+            Self::Retry { times, backoff } => {
+                let backoff_ms = u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX);
+                json!({ "on-error": "retry", "retry-times": times, "retry-backoff-ms": backoff_ms })
+            }
+            Self::Halt => json!({ "on-error": "halt" }),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommitSettings {
     pub interval_ms: u64,
@@ -106,8 +127,9 @@ pub struct CommitSettings {
     pub bytes_max: usize,
 }
 
-/// What one instance may use.
+/// What one instance may use. Written with the keys of the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct LimitSettings {
     pub memory_mib: u64,
     /// CPU time of a call, before its records are counted.
@@ -119,6 +141,7 @@ pub struct LimitSettings {
     /// Lines that one call may log.
     pub log_lines: u32,
     /// Whether calls are watched for time. A trusted component runs some percent faster without.
+    #[serde(rename = "timed")]
     pub is_timed: bool,
 }
 
@@ -128,18 +151,41 @@ impl Default for LimitSettings {
     }
 }
 
+impl LimitSettings {
+    /// With the keys of the manifest.
+    pub fn to_manifest(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("plain data")
+    }
+}
+
 impl Topology {
-    /// A short name for everything in it that all hosts of an application must agree on.
+    /// A short name for everything in it that all hosts of an application must agree on. Topics that nobody uses are not
+    /// part of it.
     pub fn fingerprint(&self) -> String {
         let shape = |p: &ProcessorSettings| {
-            let ProcessorSettings { name, inputs, outputs, tables, stores, tick_interval, merge_wait, .. } = p;
-            format!("{name} {inputs:?} {outputs:?} {tables:?} {stores:?} {tick_interval:?} {merge_wait:?}")
+            let inputs: Vec<_> = p.inputs.iter().map(|i| json!([i.topic, i.starts_at_end])).collect();
+            let stores: Vec<_> = p.stores.iter().map(|s| json!([s.name, s.kind == StoreKind::Disk, s.scans])).collect();
+            let times = [p.tick_interval.as_millis() as u64, p.merge_wait.as_millis() as u64];
+            json!([p.name, inputs, p.outputs, p.tables, stores, times])
         };
-        let topics: Vec<_> = self.topics.iter().map(|(name, t)| (name, t.partitions)).collect();
-        let processors: Vec<String> = self.processors.iter().map(shape).collect();
-        let mut name = Digest::of(format!("{} {topics:?} {processors:?}", self.application).as_bytes()).to_string();
+        let used = self.used_topics();
+        let used = self.topics.iter().filter(|(name, _)| used.contains(name.as_str()));
+        let topics: Vec<_> = used.map(|(name, t)| json!([name, t.partitions])).collect();
+        let processors: Vec<_> = self.processors.iter().map(shape).collect();
+        // Written out, so that a new version of wasmill gives the same name to the same topology.
+        let whole = json!([self.application, topics, processors]).to_string();
+        let mut name = Digest::of(whole.as_bytes()).to_string();
         name.truncate(16);
         name
+    }
+
+    /// Topics that processors read or write.
+    pub fn used_topics(&self) -> BTreeSet<&str> {
+        fn of(processor: &ProcessorSettings) -> impl Iterator<Item = &String> {
+            let ProcessorSettings { inputs, outputs, tables, .. } = processor;
+            inputs.iter().map(|i| &i.topic).chain(outputs).chain(tables)
+        }
+        self.processors.iter().flat_map(of).map(String::as_str).collect()
     }
 
     pub fn processor(&self, name: &str) -> Option<&ProcessorSettings> {

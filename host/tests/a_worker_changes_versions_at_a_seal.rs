@@ -194,6 +194,21 @@ fn a_host_that_fails_over_the_question_blames_nobody() {
     assert_eq!(stage.asked().last(), Some(&Asked::Fetch(vec![(0, 11)])), "it is tried again");
 }
 
+#[test]
+fn what_is_too_large_says_nothing_of_the_new_version() {
+    let too_large = || Some(CommitFault::TooLarge("no".into()));
+    let mut stage = running();
+    order(&mut stage, adoption(2, SECOND));
+    stage.play(batch(0, 10, &["large"]));
+    stage.pass(100);
+    assert_eq!(in_commit(&stage), set(2, &["2:large"], 0, Some(10)), "alone in its set");
+    stage.answer(Verdict::NotCommitted, too_large());
+    stage.play(batch(0, 10, &["large"]));
+    stage.pass(100);
+    assert_eq!(in_commit(&stage), set(2, &[], 1, Some(10)), "its dead letter");
+    assert!(!condemned(&stage), "a call of the version before would have passed: size shows at the commit only");
+}
+
 /// Has the version now at work commit record 10 and prove itself.
 fn settle_probation(stage: &mut Stage) {
     stage.play(batch(0, 10, &["a"]));
@@ -211,6 +226,7 @@ fn a_version_without_proof_is_no_judge_and_a_return_has_none() {
     stage.play(batch(0, 10, &["x"]));
     stage.pass(100);
     assert!(condemned(&stage), "that 2 fails as well says nothing: 1 does not");
+    assert_eq!(stage.worker.status().returns_to, Some(1), "and so it goes back to 1, not to 2");
     order(&mut stage, adoption(4, WORSE));
     stage.pass(100);
     assert!(condemned(&stage), "nor does it after 3 was condemned");

@@ -30,15 +30,15 @@ fn what_is_no_component_is_named() {
             b"\x1f\x8b\x08\x00",
             "not a WebAssembly file but gzip data (unpack it first): upload the `.wasm` that the build wrote",
         ),
-        (&core_module, "a core module, not a component: build for `wasm32-wasip2`, or wrap it with `wasmill build`"),
+        (
+            &core_module,
+            "a core module, not a component: build for `wasm32-wasip2`, or wrap it with `wasm-tools component new`",
+        ),
         (
             b"\0asm\x0e\0\x01\0",
             "a component of binary format 0x1000e, which this host does not read: use a tool chain of today",
         ),
-        (
-            &vec![b'x'; (1 << 20) + 1],
-            "component is 1048577 bytes; the limit is 1048576: strip debug information, or raise `component_bytes_max`",
-        ),
+        (&vec![b'x'; (1 << 20) + 1], "component is 1048577 bytes; the limit is 1048576: strip its debug information"),
     ];
     for (bytes, expected) in cases {
         assert_eq!(problems(bytes), [expected]);

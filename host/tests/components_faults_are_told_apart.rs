@@ -101,7 +101,7 @@ fn a_flooded_log_is_cut_and_no_fault() {
     instance(&mut version).process(batch(&[("k", "bad")]).whole(), &mut scope).expect("logging is no fault");
     assert_eq!(scope.log.len(), 101);
     assert_eq!(scope.log[99].text, "line 99");
-    assert_eq!(scope.log[100].text, "9900 more lines were dropped: a call may log 100");
+    assert_eq!(scope.log[100].text, "9900 more lines were dropped: a call may log 100 lines, 65536 bytes");
 }
 
 #[test]

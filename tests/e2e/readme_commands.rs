@@ -48,8 +48,8 @@ fn every_command_of_the_readme_works() {
         ran.push(line);
     }
     let names = [
-        "check", "run", "status", "deploy", "versions", "cutovers", "rollback", "pause", "resume", "drain", "dlq",
-        "offsets",
+        "check", "run", "status", "deploy", "plan", "apply", "versions", "cutovers", "rollback", "pause", "resume",
+        "drain", "dlq", "offsets",
     ];
     for name in names {
         assert!(ran.iter().any(|line| line.starts_with(&format!("wasmill {name}"))), "`wasmill {name}` in {ran:#?}");
@@ -193,6 +193,8 @@ fn every_command_shows_an_example_and_ends_with_a_known_code() {
         "drain",
         "cutovers",
         "state",
+        "plan",
+        "apply",
         "completions",
     ];
     for command in commands {

@@ -26,6 +26,7 @@ fn every_route_answers() {
     errors_say_what_to_do(&stage);
     versions_come_and_go(&stage);
     changes_are_based_on_a_revision(&stage);
+    manifests_are_compared_and_topics_made(&stage);
     state_is_shown(&stage);
     metrics_are_open_metrics(&stage);
     the_document_lists_every_route(&stage);
@@ -60,7 +61,10 @@ fn what_runs_is_shown(stage: &Stage) {
 }
 
 fn errors_say_what_to_do(stage: &Stage) {
-    let cases: [(&str, &str, &str, u16, &str); 24] = [
+    let versions = "/v1/processors/stamp/versions";
+    let limit = format!("{versions}?limits=%7B%22memory%22%3A1%7D");
+    let policy = format!("{versions}?on_error=ignore");
+    let cases: [(&str, &str, &str, u16, &str); 35] = [
         ("GET", "/v2", "", 404, "GET /v1/openapi.json lists them"),
         ("GET", "/v1/processors/other", "", 404, "no processor is called `other`; there are stamp"),
         ("GET", "/v1/processors/other/tasks", "", 404, "there are stamp"),
@@ -91,6 +95,17 @@ fn errors_say_what_to_do(stage: &Stage) {
         ),
         ("PUT", "/v1/hosts/other/drain", "", 404, "no host `other` is alive; there are host"),
         ("DELETE", "/v1/processors/stamp", "", 405, "does not take that method"),
+        ("POST", &limit, "", 422, "unknown key `limits.memory`; did you mean `memory-mib`?"),
+        ("POST", &format!("{versions}?limits=7"), "", 400, "`limits` is not JSON as it should be"),
+        ("POST", &format!("{versions}?settings=%7B"), "", 400, "`settings` is not JSON as it should be"),
+        ("POST", &policy, "", 422, "`on-error` must be \"dead-letter\", \"retry\" or \"halt\""),
+        ("POST", &format!("{versions}?retry_times=3"), "", 400, "go with `on_error=retry`"),
+        ("POST", "/v1/plan", "{}", 400, "missing field `manifest`"),
+        ("POST", "/v1/plan", r#"{"manifest":"a = 1"}"#, 422, "wasmill.toml:1:1: unknown key `a`"),
+        ("PUT", "/v1/topics/in", r#"{"partitions":3}"#, 422, "topic in has 2 partitions"),
+        ("PUT", "/v1/topics/in", r#"{"partition":3}"#, 400, "unknown field `partition`"),
+        ("PUT", "/v1/topics/a%20b", r#"{"partitions":1}"#, 422, "topic a b cannot be made"),
+        ("PUT", "/v1/topics/none", r#"{"partitions":0}"#, 422, "topic none cannot be made"),
     ];
     for (method, path, body, status, says) in cases {
         let answer = stage.ask.send(method, path, &[], body.as_bytes());
@@ -164,6 +179,23 @@ fn changes_are_based_on_a_revision(stage: &Stage) {
     assert_eq!(stage.ask.send("PUT", "/v1/processors/stamp/resume", &[("if-match", "*")], b"").json()["revision"], 10);
 }
 
+fn manifests_are_compared_and_topics_made(stage: &Stage) {
+    let manifest = std::fs::read_to_string(stage.application.folder().join("wasmill.toml")).expect("a manifest");
+    let manifest = format!("{manifest}\n[topics.more]\npartitions = 3\n");
+    let body = json!({ "manifest": manifest, "components": { "stamp": "another" } }).to_string();
+    let plan = stage.ask.send("POST", "/v1/plan", &[], body.as_bytes()).json();
+    assert_eq!((&plan["topics"][0]["name"], &plan["topics"][0]["partitions"]), (&json!("more"), &json!(3)), "{plan}");
+    let version = &plan["versions"][0];
+    // Version 2, with tag 2, is active.
+    assert_eq!(version["changes"], json!(["component", "settings"]), "{plan}");
+    assert_eq!((&version["version"], &version["revision"]), (&json!(2), &json!(10)), "{plan}");
+    let topic = br#"{"partitions":3}"#;
+    assert_eq!(stage.ask.send("PUT", "/v1/topics/more", &[], topic).status, 201);
+    assert_eq!(stage.ask.send("PUT", "/v1/topics/more", &[], topic).status, 200);
+    let plan = stage.ask.send("POST", "/v1/plan", &[], body.as_bytes()).json();
+    assert_eq!(plan["topics"], json!([]), "{plan}");
+}
+
 fn state_is_shown(stage: &Stage) {
     // 80 records over 8 keys so far: each was counted ten times, which is no text.
     let stored = stage.ask.get("/v1/processors/stamp/stores/counts/key-3").json();
@@ -199,6 +231,7 @@ fn the_document_lists_every_route(stage: &Stage) {
         "/v1/hosts/{host}/drain",
         "/v1/hosts/{host}/serve",
         "/v1/openapi.json",
+        "/v1/plan",
         "/v1/processors",
     ];
     let own = [
@@ -216,6 +249,7 @@ fn the_document_lists_every_route(stage: &Stage) {
     ];
     let own: Vec<String> = own.iter().map(|end| format!("{p}{end}")).collect();
     expected.extend(own.iter().map(String::as_str));
+    expected.push("/v1/topics/{topic}");
     assert_eq!(listed, expected);
     for (path, methods) in paths {
         let wanted: BTreeSet<&str> =

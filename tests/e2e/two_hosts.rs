@@ -47,6 +47,7 @@ fn two_hosts(kind: BrokerKind) -> Result<(), Failed> {
     let sent = thread::scope(|scope| {
         let feeding = scope.spawn(|| load.feed());
         let until_here = load.until_dropped();
+        stage.await_flow();
         both_adopt_what_one_was_given(&stage);
         one_of_two_uploads_wins(&stage);
         a_host_is_killed_while_it_still_prepares(&mut stage);
@@ -71,6 +72,7 @@ fn both_adopt_what_one_was_given(stage: &Stage) {
     let revision = made.json()["revision"].as_u64().expect("a number");
     assert_eq!(revision, before + 2, "proposed, then promoted");
     stage.await_revision(&[0, 1], revision);
+    stage.await_made(2);
 }
 
 fn one_of_two_uploads_wins(stage: &Stage) {
@@ -88,6 +90,7 @@ fn one_of_two_uploads_wins(stage: &Stage) {
     assert!(lost.json()["current_revision"].as_u64().expect("a number") <= revision, "{lost:?}");
     stage.await_revision(&[0, 1], revision);
     assert_eq!(stage.hosts[0].deployment(), stage.hosts[1].deployment(), "all hosts come to the same answer");
+    stage.await_made(won.json()["version"].as_u64().expect("a number"));
 }
 
 /// The second host stands still with the candidate before it, then dies: the roll-out ends without it, its partitions go
@@ -147,6 +150,7 @@ fn a_host_that_cannot_follow_leaves(kind: BrokerKind) -> Result<(), Failed> {
     let sent = thread::scope(|scope| {
         let feeding = scope.spawn(|| load.feed());
         let until_here = load.until_dropped();
+        stage.await_flow();
         stage.hosts[1].child.pause();
         let made = stage.upload_other_bytes(0, "2");
         assert_eq!(made.status, 201, "{made:?}");

@@ -16,7 +16,7 @@ use super::view::{ApplicationView, ProcessorView, WorkerView};
 /// Name without the prefix `wasmill_`, help, and how it is read: counters since the start of a worker.
 type Count = (&'static str, &'static str, fn(&WorkerView) -> u64);
 
-const COUNTERS: [Count; 9] = [
+const COUNTERS: [Count; 8] = [
     ("records", "input records processed", |w| w.records),
     ("outputs", "output records committed", |w| w.outputs),
     ("dead_letters", "records that could not be processed", |w| w.dead_letters),
@@ -25,7 +25,6 @@ const COUNTERS: [Count; 9] = [
     ("guest_faults", "calls that failed by the component's doing", |w| w.guest_faults),
     ("host_faults", "faults of the host: store, disk", |w| w.host_faults),
     ("adoptions", "versions taken over", |w| w.adoptions),
-    ("tasks_committed", "commits of all present tasks", |w| w.tasks.iter().map(|t| t.sequence).sum()),
 ];
 
 type Measure = (&'static str, &'static str, fn(&ProcessorView) -> i64);

@@ -1,10 +1,13 @@
 //! What the interface asks of the host, and how it is answered: plain data, so that it knows nothing of who does it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::letters::{DeadLettersView, LettersWanted, ReplayView};
-use super::view::{CutoverView, HostView, StoredView};
+use super::view::{CutoverView, HostView, PlanView, StoredView, TopicView};
 
 /// Marks a request that another host has forwarded: it is not forwarded again.
 pub const FORWARDED: &str = "wasmill-forwarded";
@@ -12,11 +15,15 @@ pub const FORWARDED: &str = "wasmill-forwarded";
 /// Something to be done, or looked up where only a worker knows.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// A new version: a component, settings, or both.
+    /// A new version: a component, settings, limits, an error policy, or some of them.
     Deploy {
         processor: String,
         component: Option<Vec<u8>>,
-        settings: Option<serde_json::Value>,
+        settings: Option<Value>,
+        /// Those that change, with the keys of the manifest.
+        limits: Option<Map<String, Value>>,
+        /// With the keys of the manifest.
+        on_error: Option<Map<String, Value>>,
         note: String,
         state_format: Option<String>,
         base: Option<u64>,
@@ -70,17 +77,34 @@ pub enum Order {
         again: bool,
         shared: bool,
     },
+    /// What applying a manifest would change.
+    Plan {
+        manifest: String,
+        /// By processor: SHA-256 of the component that the manifest names.
+        components: BTreeMap<String, String>,
+    },
+    /// Makes a topic that is not there.
+    EnsureTopic(TopicView),
 }
 
 /// What came of an order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    Changed { revision: u64, version: Option<u64>, is_active: bool },
+    Changed {
+        revision: u64,
+        version: Option<u64>,
+        is_active: bool,
+    },
     Stored(StoredView),
     Cutovers(Vec<CutoverView>),
     DeadLetters(DeadLettersView),
     Replayed(ReplayView),
     Host(HostView),
+    Plan(PlanView),
+    /// Whether the topic was made; else it was there.
+    Ensured {
+        is_made: bool,
+    },
 }
 
 /// Why an order was not carried out. Nothing changed.

@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::order::{Answer, Order};
@@ -26,9 +27,37 @@ pub(super) struct UploadOptions {
     state_format: Option<String>,
     /// Settings for the component, as JSON; those of the active version if left out.
     settings: Option<String>,
+    /// Limits that change, as JSON with the keys of the manifest, such as `{"memory-mib": 128}`.
+    limits: Option<String>,
+    /// What becomes of a record that fails: `dead-letter`, `retry` or `halt`; as in the active version if left out.
+    on_error: Option<String>,
+    /// With `on_error=retry`: how often.
+    retry_times: Option<u32>,
+    /// With `on_error=retry`: after how long at first.
+    retry_backoff_ms: Option<u64>,
     /// Whether to wait until every host has the version ready.
     #[serde(default)]
     wait: bool,
+}
+
+impl UploadOptions {
+    /// The error policy, with the keys of the manifest.
+    fn policy(&self) -> Result<Option<Map<String, Value>>, Problem> {
+        let Some(on_error) = &self.on_error else {
+            if self.retry_times.is_some() || self.retry_backoff_ms.is_some() {
+                return Err(Problem::bad_request("`retry_times` and `retry_backoff_ms` go with `on_error=retry`"));
+            }
+            return Ok(None);
+        };
+        let numbers = [("retry-times", self.retry_times.map(u64::from)), ("retry-backoff-ms", self.retry_backoff_ms)];
+        let numbers = numbers.into_iter().filter_map(|(key, n)| Some((key.to_owned(), n?.into())));
+        Ok(Some(numbers.chain([("on-error".to_owned(), on_error.as_str().into())]).collect()))
+    }
+}
+
+fn part<T: serde::de::DeserializeOwned>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
+    let parsed = text.map(serde_json::from_str).transpose();
+    parsed.map_err(|error| Problem::bad_request(format!("`{name}` is not JSON as it should be: {error}")))
 }
 
 /// What to make active.
@@ -59,7 +88,7 @@ pub(super) async fn list(State(api): State<Api>, Path(name): Path<String>) -> Re
 }
 
 /// Uploads a component as a new version, which all hosts prepare and then adopt. Without a body, the active component
-/// gets new settings.
+/// gets new settings, limits or another error policy.
 #[utoipa::path(post, path = "/v1/processors/{processor}/versions", params(UploadOptions),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses((status = 201, body = Changed), (status = 400, body = Problem), (status = 404, body = Problem),
@@ -73,16 +102,21 @@ pub(super) async fn upload(
 ) -> Result<Response, Problem> {
     let body = body::component(&headers, body).await?;
     let base = base_of(&headers)?;
-    let settings = options.settings.as_deref().map(serde_json::from_str).transpose();
-    let settings = settings.map_err(|error| Problem::bad_request(format!("`settings` is not JSON: {error}")))?;
-    if body.is_empty() && settings.is_none() {
-        let text = "neither a component in the body nor `settings`: there is nothing new to deploy";
+    let settings: Option<Value> = part("settings", options.settings.as_deref())?;
+    let limits: Option<Map<String, Value>> = part("limits", options.limits.as_deref())?;
+    let on_error = options.policy()?;
+    let has_state_format = options.state_format.is_some();
+    if body.is_empty() && settings.is_none() && limits.is_none() && on_error.is_none() && !has_state_format {
+        let text = "neither a component in the body nor `settings`, `limits`, `on_error` or `state_format`: there is nothing \
+                    new to deploy";
         return Err(Problem::bad_request(text));
     }
     let order = Order::Deploy {
         processor,
         component: (!body.is_empty()).then_some(body),
         settings,
+        limits,
+        on_error,
         note: options.note,
         state_format: options.state_format,
         base,

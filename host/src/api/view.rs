@@ -92,6 +92,10 @@ pub struct VersionView {
     pub digest: String,
     pub bytes: u64,
     pub settings: serde_json::Value,
+    /// With the keys of the manifest.
+    pub limits: serde_json::Value,
+    /// With the keys of the manifest.
+    pub on_error: serde_json::Value,
     pub note: String,
     pub state_format: Option<String>,
     pub at_ms: i64,
@@ -175,4 +179,48 @@ pub struct CutoverView {
     pub digest: String,
     pub host: String,
     pub at_ms: i64,
+}
+
+/// What applying a manifest would change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct PlanView {
+    /// Topics that would be made.
+    pub topics: Vec<TopicView>,
+    /// Versions that would be deployed.
+    pub versions: Vec<VersionChangeView>,
+    /// Differences that take effect when all hosts were stopped and are started with the manifest.
+    pub all_hosts: Vec<String>,
+    /// Differences that take effect on each host when it is started anew.
+    pub each_host: Vec<String>,
+    /// Differences that wasmill does not carry out.
+    pub by_hand: Vec<String>,
+}
+
+/// A version that a manifest asks for, where another is deployed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct VersionChangeView {
+    pub processor: String,
+    /// The version that is active.
+    pub version: u64,
+    /// The current revision: the change is based on it.
+    pub revision: u64,
+    /// Keys of the manifest that differ from the active version.
+    pub changes: Vec<String>,
+    /// Whether the component has to be uploaded.
+    pub is_component_new: bool,
+    pub settings: serde_json::Value,
+    /// With the keys of the manifest.
+    pub limits: serde_json::Value,
+    /// With the keys of the manifest.
+    pub on_error: serde_json::Value,
+    pub state_format: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TopicView {
+    pub name: String,
+    pub partitions: i32,
+    pub replication: i32,
+    /// Kafka topic settings.
+    pub settings: BTreeMap<String, String>,
 }

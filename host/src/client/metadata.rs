@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use crate::record::Offset;
 
-/// Longest text, checked before the call: brokers refuse over 4,096 and drop the connection over 32,767.
-pub const METADATA_BYTES_MAX: usize = 1024;
+/// Longest text, checked before the call: brokers refuse more by default (`offset.metadata.max.bytes`), and drop the
+/// connection over 32,767.
+pub const METADATA_BYTES_MAX: usize = 4096;
 
 /// What a task's committed positions say beside the offsets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,13 +37,24 @@ pub struct ChangelogMark {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    #[error("not written by wasmill, or by a newer one: `{0}`")]
+    #[error("not written by wasmill: `{0}`")]
     Foreign(String),
+    #[error("commit metadata of a format that this host does not read: `{0}`")]
+    Newer(String),
     #[error("commit metadata of {bytes} bytes exceeds {METADATA_BYTES_MAX}: use fewer stores or tables")]
     TooLong { bytes: usize },
 }
 
 impl Metadata {
+    /// The longest text with so many stores and partitions of tables. Offsets are taken to have up to 15 digits: a
+    /// thousand million records a second for a week.
+    pub fn bytes_max(stores: usize, table_partitions: usize) -> usize {
+        const HEAD: usize = 3 + 4 * 21 + 17;
+        const STORE: usize = 16 + 1 + 15 + 1;
+        const TABLE_PARTITION: usize = 15 + 1;
+        HEAD + stores * STORE + table_partitions * TABLE_PARTITION
+    }
+
     /// The text to commit.
     ///
     /// # Errors
@@ -86,8 +98,20 @@ impl FromStr for Metadata {
     type Err = MetadataError;
 
     fn from_str(text: &str) -> Result<Self, MetadataError> {
-        parse(text).ok_or_else(|| MetadataError::Foreign(text.chars().take(80).collect()))
+        parse(text).ok_or_else(|| {
+            let shown = text.chars().take(SHOWN_CHARS).collect();
+            if is_newer(text) { MetadataError::Newer(shown) } else { MetadataError::Foreign(shown) }
+        })
     }
+}
+
+/// Of a foreign text, for messages.
+const SHOWN_CHARS: usize = 80;
+
+/// `w`, another number, and more.
+fn is_newer(text: &str) -> bool {
+    let format = text.strip_prefix('w').and_then(|rest| rest.split_once(';')).map(|(format, _)| format);
+    format.is_some_and(|format| format.parse::<u32>().is_ok_and(|format| format > 1))
 }
 
 fn parse(text: &str) -> Option<Metadata> {
@@ -152,7 +176,8 @@ mod tests {
     #[test]
     fn foreign_text_is_refused() {
         for text in ["", "w2;1;a;1;1;1;;", "w1;1;a;1;1;1;", "w1;x;a;1;1;1;;", "hello", "w1;1;a;1;1;1;;;"] {
-            assert!(text.parse::<Metadata>().is_err(), "{text}");
+            let found = text.parse::<Metadata>().expect_err("not ours");
+            assert_eq!(matches!(found, MetadataError::Newer(_)), text.starts_with("w2;"), "{text}");
         }
     }
 }

@@ -73,6 +73,12 @@ impl Catalog {
     }
 
     /// The revision that a change of this processor must be based on.
+    /// Component files in the components topic that kept versions need, with their lengths in bytes.
+    pub fn uploads(&self) -> BTreeMap<String, u64> {
+        let versions = self.deployments.values().flat_map(|d| d.versions.values());
+        versions.map(|v| (v.spec.upload.clone(), v.spec.bytes)).collect()
+    }
+
     pub fn revision(&self, processor: &str) -> u64 {
         self.deployments.get(processor).map_or(0, |d| d.revision)
     }
@@ -214,6 +220,15 @@ mod tests {
         let deployment = log.catalog.deployment("p").expect("deployed");
         assert_eq!(deployment.versions.len(), 22, "20, the active one, and the one before it");
         assert_eq!(deployment.before_active(), Some(29));
+    }
+
+    #[test]
+    fn a_file_is_needed_as_long_as_a_version_is_kept() {
+        let mut log = Log::default();
+        log.change(0, candidate("a")).expect("proposed");
+        assert_eq!(log.catalog.uploads(), BTreeMap::from([("a".to_owned(), 3)]));
+        log.change(1, Change::Withdraw { why: "no".into() }).expect("withdrawn");
+        assert_eq!(log.catalog.uploads(), BTreeMap::new());
     }
 
     #[test]

@@ -83,6 +83,13 @@ impl Rollout {
         self.processors.iter().filter_map(of).collect()
     }
 
+    /// The last adoption did not reach the workers: it is ordered again.
+    pub fn forget_adoption(&mut self, processor: &str) {
+        if let Some(local) = self.processors.get_mut(processor) {
+            local.adopted = 0;
+        }
+    }
+
     /// Why the active version of a processor cannot run here.
     pub fn refusal(&self, catalog: &Catalog, processor: &str) -> Option<&str> {
         let active = catalog.deployment(processor)?.active?;

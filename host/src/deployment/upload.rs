@@ -17,8 +17,13 @@ pub struct Chunk {
 
 /// Cuts a file into chunks.
 pub fn chunks(upload: &str, bytes: &[u8]) -> Vec<Chunk> {
-    let chunk = |(i, part): (usize, &[u8])| Chunk { key: format!("{upload}/{i}"), bytes: part.to_vec() };
-    bytes.chunks(CHUNK_BYTES).enumerate().map(chunk).collect()
+    let parts = bytes.chunks(CHUNK_BYTES).map(<[u8]>::to_vec);
+    keys(upload, bytes.len() as u64).zip(parts).map(|(key, bytes)| Chunk { key, bytes }).collect()
+}
+
+/// Keys of the chunks of a file of this length.
+pub fn keys(upload: &str, bytes: u64) -> impl Iterator<Item = String> {
+    (0..bytes.div_ceil(CHUNK_BYTES as u64)).map(move |i| format!("{upload}/{i}"))
 }
 
 /// Chunks that were read, by upload and index. Those of uploads that nobody asks for any more are let go.

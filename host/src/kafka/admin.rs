@@ -177,7 +177,13 @@ impl Admin {
         let found = block_on(self.client.describe_configs(&names, &options())).map_err(|e| self.unreachable(e))?;
         let mut problems = Vec::new();
         for (need, found) in present.iter().zip(found) {
-            let Ok(found) = found else { continue };
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::warn!(topic = need.name, %error, "the settings of a topic cannot be read, and are not checked");
+                    continue;
+                }
+            };
             let Some(wanted) = need.settings.get("cleanup.policy") else { continue };
             let has = found.entry_map().get("cleanup.policy").and_then(|e| e.value.clone()).unwrap_or_default();
             if has != *wanted {

@@ -153,6 +153,12 @@ impl KafkaSettings {
     }
 
     /// # Errors
+    /// The user set what is ours to set, or what cannot be.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.properties().map(drop)
+    }
+
+    /// # Errors
     /// The user set what is ours to set.
     pub(super) fn properties(&self) -> Result<AllProperties, SettingsError> {
         if let Some(name) = self.user.keys().find(|k| OURS.contains(&k.as_str())) {

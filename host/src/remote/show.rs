@@ -11,7 +11,7 @@ pub(super) fn text(command: &RemoteCommand, answer: &Value) -> String {
         RemoteCommand::Cutovers { .. } => lines(answer, cutover),
         RemoteCommand::State { .. } => stored(answer),
         RemoteCommand::Deploy { processor, .. } | RemoteCommand::Rollback { processor, .. } => {
-            format!("{processor}: version {} is active, revision {}\n", answer["version"], answer["revision"])
+            deployed(processor, answer) + "\n"
         }
         RemoteCommand::Pause { processor, .. } => format!("{processor}: paused, revision {}\n", answer["revision"]),
         RemoteCommand::Drain { undo: false, .. } => {
@@ -20,6 +20,39 @@ pub(super) fn text(command: &RemoteCommand, answer: &Value) -> String {
         RemoteCommand::Drain { undo: true, .. } => format!("{}: serves\n", word(&answer["name"])),
         RemoteCommand::Resume { processor, .. } => format!("{processor}: running, revision {}\n", answer["revision"]),
     }
+}
+
+/// What a change of a deployment came to.
+pub(super) fn deployed(processor: &str, answer: &Value) -> String {
+    format!("{processor}: version {} is active, revision {}", answer["version"], answer["revision"])
+}
+
+pub(super) const NO_CHANGES: &str = "no changes: what runs is what the manifest says\n";
+
+/// What applying a manifest would change.
+pub(super) fn plan(plan: &Value) -> String {
+    let topic = |t: &Value| format!("+ topic {}, {} partitions\n", word(&t["name"]), t["partitions"]);
+    let version = |v: &Value| {
+        let changes: Vec<&str> = list(&v["changes"]).iter().map(word).collect();
+        let (processor, changes) = (word(&v["processor"]), changes.join(", "));
+        format!("~ processor {processor}: a new version; {changes} differ from version {}\n", v["version"])
+    };
+    let mut text: String = list(&plan["topics"]).iter().map(topic).collect();
+    text.extend(list(&plan["versions"]).iter().map(version));
+    text.extend(list(&plan["all_hosts"]).iter().map(|l| format!("! {}\n", word(l))));
+    if !list(&plan["all_hosts"]).is_empty() {
+        text.push_str("  (`!`: stop all hosts, then start them with this manifest; `apply` does nothing before)\n");
+    }
+    text.push_str(&left(plan));
+    if text.is_empty() { NO_CHANGES.to_owned() } else { text }
+}
+
+/// What a plan holds that `apply` does not do.
+pub(super) fn left(plan: &Value) -> String {
+    let mut text: String =
+        list(&plan["each_host"]).iter().map(|l| format!("! {} when a host is started anew\n", word(l))).collect();
+    text.extend(list(&plan["by_hand"]).iter().map(|l| format!("- {}\n", word(l))));
+    text
 }
 
 fn lines(answer: &Value, line: fn(&Value) -> String) -> String {

@@ -50,27 +50,6 @@ impl Components {
         Ok(Self { base: base.to_owned(), timed: open(&engines[0])?, untimed: open(&engines[1])?, engines })
     }
 
-    /// Compiles the component of every processor, in their order.
-    ///
-    /// # Errors
-    /// Every component that cannot be used.
-    pub fn prepare(&self, topology: &Topology) -> Result<Vec<Prepared>, Vec<ComponentProblem>> {
-        let (mut prepared, mut problems) = (Vec::new(), Vec::new());
-        for processor in &topology.processors {
-            match self.prepare_one(processor) {
-                Ok(component) => prepared.push(component),
-                Err((path, why)) => problems.push(ComponentProblem { processor: processor.name.clone(), path, why }),
-            }
-        }
-        if problems.is_empty() { Ok(prepared) } else { Err(problems) }
-    }
-
-    fn prepare_one(&self, processor: &ProcessorSettings) -> Result<Prepared, (PathBuf, String)> {
-        let path = self.base.join(&processor.component);
-        let bytes = self.read(processor).map_err(|why| (path.clone(), why))?;
-        self.prepare_bytes(processor, &bytes).map_err(|why| (path, why))
-    }
-
     /// The component file that the manifest names.
     ///
     /// # Errors
@@ -78,6 +57,11 @@ impl Components {
     pub fn read(&self, processor: &ProcessorSettings) -> Result<Vec<u8>, String> {
         let path = self.base.join(&processor.component);
         std::fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    }
+
+    /// What is told of the component file that the manifest names.
+    pub fn problem(&self, processor: &ProcessorSettings, why: String) -> ComponentProblem {
+        ComponentProblem { processor: processor.name.clone(), path: self.base.join(&processor.component), why }
     }
 
     /// Compiles and checks a component under the limits of a processor.

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 
+use super::files::ComponentFiles;
 use super::fleet::Fleet;
 use super::host::RunError;
 use super::published::Published;
 use super::ready::Preparer;
 use crate::deployment::{Catalog, Change, HostRecord};
-use crate::kafka::{Appender, ControlReader};
+use crate::kafka::ControlReader;
 use crate::topology::ControlTopics;
 use turning::Turning;
 
@@ -80,7 +81,7 @@ pub(super) struct Parts {
     pub topology: String,
     pub topics: ControlTopics,
     pub reader: ControlReader,
-    pub appender: Arc<Appender>,
+    pub files: Arc<ComponentFiles>,
     pub fleet: Arc<Fleet>,
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::deployment::{Uploads, VersionSpec, chunks};
+use crate::deployment::{Uploads, VersionSpec, chunks, keys};
 use crate::digest::Digest;
 use crate::kafka::{Appender, FeedError, Tail};
 use crate::topology::{ErrorPolicy, LimitSettings};
@@ -44,6 +44,15 @@ impl ComponentFiles {
         let records = parts.iter().map(|chunk| (chunk.key.as_bytes(), Some(chunk.bytes.as_slice())));
         self.appender.append(&self.topic, records)?;
         Ok(offset)
+    }
+
+    /// Removes what no version needs any more.
+    ///
+    /// # Errors
+    /// The broker does not take it.
+    pub fn forget(&self, upload: &str, bytes: u64) -> Result<(), FeedError> {
+        let keys: Vec<String> = keys(upload, bytes).collect();
+        self.appender.append(&self.topic, keys.iter().map(|key| (key.as_bytes(), None)))
     }
 
     /// The bytes of a version's component.

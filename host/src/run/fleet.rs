@@ -66,11 +66,13 @@ impl Fleet {
         Ok(Self { topology, kafka, components, tables, stores, notes, workers, paused, is_drain_wanted, reaper })
     }
 
-    /// Has every worker of a processor run this version: starts them, or orders its adoption.
+    /// Has every worker of a processor run this version: starts them, or orders its adoption. False if one takes no
+    /// orders now.
     ///
     /// # Errors
     /// The version cannot be made for a worker, or the machine gives no thread.
-    pub fn adopt(&self, ready: &Ready, active: &Active) -> Result<(), RunError> {
+    pub fn adopt(&self, ready: &Ready, active: &Active) -> Result<bool, RunError> {
+        let mut is_ordered = true;
         let processor = &ready.processor;
         let name = VersionName { revision: active.revision, number: ready.number, digest: ready.digest().to_string() };
         for index in 0..processor.workers {
@@ -92,7 +94,7 @@ impl Fleet {
             let at_work = self.lock().iter().find(is_it).cloned();
             match at_work {
                 Some(worker) if !worker.is_leaving() && !worker.has_ended() => {
-                    worker.command(Command::Adopt(adoption));
+                    is_ordered &= worker.command(Command::Adopt(adoption));
                 }
                 before => {
                     // One that leaves has stores and a place in the group, until it has ended.
@@ -104,7 +106,7 @@ impl Fleet {
                 }
             }
         }
-        Ok(())
+        Ok(is_ordered)
     }
 
     fn start(
@@ -137,6 +139,14 @@ impl Fleet {
         Ok(worker)
     }
 
+    /// Whether no worker of a processor is at an older revision; those that leave do not count.
+    pub fn has_adopted(&self, processor: &str, revision: u64) -> bool {
+        let is_behind = |w: &&Arc<WorkerThread>| {
+            w.processor == processor && !w.is_leaving() && !w.has_ended() && w.status().revision < revision
+        };
+        !self.lock().iter().any(|w| is_behind(&w))
+    }
+
     /// Stops or goes on calling.
     pub fn run(&self, processor: &str, is_running: bool) {
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,8 +156,15 @@ impl Fleet {
             paused.insert(processor.to_owned())
         };
         drop(paused);
-        for worker in self.lock().iter().filter(|w| w.processor == processor) {
-            worker.command(if is_running { Command::Resume } else { Command::Pause });
+        for worker in self.workers().iter().filter(|w| w.processor == processor) {
+            if !worker.command(if is_running { Command::Resume } else { Command::Pause }) {
+                tracing::error!(
+                    processor,
+                    worker = worker.index,
+                    is_running,
+                    "a worker takes no orders: give it again"
+                );
+            }
         }
     }
 
@@ -214,9 +231,7 @@ impl Fleet {
     /// The first worker that did not end as asked.
     pub fn stop(&self) -> Result<(), RunError> {
         let workers = std::mem::take(&mut *self.lock());
-        for worker in &workers {
-            worker.command(Command::Stop);
-        }
+        workers.iter().for_each(|worker| worker.stop());
         let mut failed = None;
         for worker in &workers {
             let Some(ended) = worker.join() else { continue };

@@ -16,7 +16,6 @@ pub struct DataFolder {
     path: PathBuf,
     /// Holds the lock.
     _lock: File,
-    /// Workers per processor in the last life of this host: their transactions must be ended too.
     identity: Identity,
 }
 

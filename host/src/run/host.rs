@@ -16,10 +16,12 @@ use super::folder::{DataFolder, FolderError};
 use super::forward::Forwarder;
 use super::interface::Interface;
 use super::operator::Operator;
+use super::plan;
 use super::published::Published;
 use super::query::QueryError;
 use super::ready::Preparer;
 use super::tables::TablesError;
+use super::wiring;
 use crate::api::{ApiError, Listener, Server};
 use crate::config::{self, Manifest};
 use crate::deployment::Catalog;
@@ -38,6 +40,8 @@ pub enum RunError {
     Topics(#[from] TopicsError),
     #[error(transparent)]
     Tables(#[from] TablesError),
+    #[error("{}", .0.join("\n"))]
+    Manifest(Vec<String>),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Components(Vec<ComponentProblem>),
     #[error(transparent)]
@@ -91,6 +95,7 @@ impl Host {
     /// Whatever keeps the whole from running. Nothing is left running then.
     pub fn start(manifest: &Manifest) -> Result<Self, RunError> {
         let topology = Arc::new(manifest.topology.clone());
+        wiring::check(&topology).map_err(RunError::Manifest)?;
         let folder = DataFolder::open(&PathBuf::from(&topology.host.data), &topology.host.id)?;
         let program = config::this_program()?;
         let components = Components::open(&manifest.base, &folder.cache(), &program).map_err(RunError::Engine)?;
@@ -108,7 +113,7 @@ impl Host {
             appender: Arc::new(Appender::new(&kafka)?),
         });
         let control = start_control(&topology, &kafka, &components, &files, &fleet)?;
-        let operator = Operator::new(topology.clone(), components, files, &control);
+        let operator = Operator::new(topology.clone(), components, files, fleet.clone(), &control);
         let bootstrap = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
         let token = manifest.token.clone();
         let host = Self { topology, fleet, control, operator, kafka, bootstrap, token, broker, _folder: folder };
@@ -126,7 +131,7 @@ impl Host {
         let new: Vec<&ProcessorSettings> = self.topology.processors.iter().filter(is_new).collect();
         self.operator.deploy_first(&new)?;
         for processor in self.topology.processors.iter().filter(|p| !is_new(p)) {
-            self.warn_of_other_component(processor, catalog);
+            self.warn_of_other_version(processor, catalog);
         }
         Ok(())
     }
@@ -144,18 +149,15 @@ impl Host {
         Err(RunError::Control(text))
     }
 
-    fn warn_of_other_component(&self, processor: &ProcessorSettings, catalog: &Catalog) {
+    /// The manifest names the first version only: what is deployed goes on, and whoever changed the manifest is told.
+    fn warn_of_other_version(&self, processor: &ProcessorSettings, catalog: &Catalog) {
         let Some(version) = catalog.deployment(&processor.name).and_then(|d| d.active_version()) else { return };
-        let named = self.operator.digest_of_file(processor);
-        if named.is_some_and(|digest| digest != version.spec.digest) {
-            let (name, file) = (&processor.name, &processor.component);
-            let version = version.number;
-            tracing::warn!(
-                processor = name,
-                version,
-                file,
-                "another component is deployed than the file of the manifest: `wasmill deploy` takes it"
-            );
+        let digest = self.operator.digest_of_file(processor);
+        let changes = plan::changes(&version.spec, processor, digest.as_deref());
+        if !changes.is_empty() {
+            let (processor, version, differs) = (&processor.name, version.number, changes.join(", "));
+            let text = "what is deployed differs from the manifest, and goes on: `wasmill plan` shows how, `wasmill apply` deploys it";
+            tracing::warn!(processor, version, differs, text);
         }
     }
 
@@ -293,7 +295,7 @@ fn start_control(
         topology: topology.fingerprint(),
         topics,
         reader: ControlReader::open(kafka, &read)?,
-        appender: files.appender.clone(),
+        files: files.clone(),
         fleet: fleet.clone(),
     };
     let preparer = Preparer { topology: topology.clone(), components: components.clone(), files: files.clone() };

@@ -10,17 +10,18 @@ use super::dlq::{Desk, Page, Range};
 use super::fleet::Fleet;
 use super::forward::Forwarder;
 use super::operator::{Deploy, Operator};
+use super::plan;
 use super::published::Published;
 use super::query::QueryError;
 use crate::api::{
     Answer, Api, ApplicationView, BytesView, CandidateView, CutoverView, DeploymentView, EventView, HostView, Order,
-    ProcessorView, Refused, StoredView, TaskView, VersionView, WorkerView,
+    ProcessorView, Refused, StoredView, TaskView, TopicView, VersionView, WorkerView,
 };
 use crate::deployment::{Deployment, HostRecord, Running, Version};
-use crate::kafka::Tail;
+use crate::kafka::{Admin, Tail, TopicsError};
 use crate::record::Partition;
 use crate::task::State;
-use crate::topology::{ProcessorSettings, Topology};
+use crate::topology::{ProcessorSettings, TopicNeed, Topology};
 use crate::worker::{NoAnswer, TaskStatus, WorkerStatus};
 
 /// A change that was accepted is folded here at once; only the thread's next turn is waited for.
@@ -84,8 +85,18 @@ impl Interface {
 
     fn carry_out(&self, order: Order) -> Result<Answer, Refused> {
         match order {
-            Order::Deploy { processor, component, settings, note, state_format, base, is_awaited } => {
-                let deploy = Deploy { component, settings, note, state_format, base, ..Deploy::default() };
+            Order::Deploy {
+                processor,
+                component,
+                settings,
+                limits,
+                on_error,
+                note,
+                state_format,
+                base,
+                is_awaited,
+            } => {
+                let deploy = Deploy { component, settings, limits, on_error, note, state_format, base };
                 let (number, revision) = self.operator.deploy(&processor, deploy)?;
                 if !is_awaited {
                     return Ok(Answer::Changed { revision, version: Some(number), is_active: false });
@@ -114,6 +125,12 @@ impl Interface {
                 let ranges = Range::all(&places)?;
                 Ok(Answer::Replayed(self.desk(&processor)?.replay(&ranges, again, shared)?))
             }
+            Order::Plan { manifest, components } => {
+                let catalog = &self.overview.get().catalog;
+                let existing = self.admin()?.topics().map_err(|e| Refused::Unavailable(e.to_string()))?;
+                plan::plan(&self.topology, catalog, &existing, &manifest, &components).map(Answer::Plan)
+            }
+            Order::EnsureTopic(topic) => self.ensure_topic(topic),
         }
     }
 
@@ -123,6 +140,19 @@ impl Interface {
         let overview = self.overview.wait(FOLD_MAX, is_folded).unwrap_or_else(|| self.overview.get());
         let version = overview.catalog.deployment(processor).and_then(|d| d.active).map(|a| a.number);
         Answer::Changed { revision, version, is_active: true }
+    }
+
+    fn admin(&self) -> Result<Admin, Refused> {
+        Admin::new(&self.kafka).map_err(|e| Refused::Unavailable(e.to_string()))
+    }
+
+    fn ensure_topic(&self, topic: TopicView) -> Result<Answer, Refused> {
+        let TopicView { name, partitions, replication, settings } = topic;
+        match self.admin()?.ensure(&[TopicNeed { name, partitions, replication, settings }]) {
+            Ok(made) => Ok(Answer::Ensured { is_made: !made.is_empty() }),
+            Err(error @ TopicsError::Wrong(_)) => Err(Refused::Unfit(error.to_string())),
+            Err(error) => Err(Refused::Unavailable(error.to_string())),
+        }
     }
 
     fn stored(&self, processor: &str, store: &str, key: &[u8], is_forwarded: bool) -> Result<StoredView, Refused> {
@@ -240,6 +270,8 @@ fn versions(found: &Deployment) -> Vec<VersionView> {
         digest: v.spec.digest.clone(),
         bytes: v.spec.bytes,
         settings: v.spec.settings.clone(),
+        limits: v.spec.limits.to_manifest(),
+        on_error: v.spec.on_error.to_manifest(),
         note: v.spec.note.clone(),
         state_format: v.spec.state_format.clone(),
         at_ms: v.at_ms,

@@ -5,18 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use serde_json::{Map, Value};
 
-use super::components::{ComponentProblem, Components};
+use super::components::Components;
 use super::control::{Control, Overview, Refusal, Request, ask};
 use super::files::ComponentFiles;
+use super::fleet::Fleet;
 use super::host::RunError;
 use super::published::Published;
+use super::ready::{self, with_spec};
+use crate::clock::{Clock, SystemClock};
 use crate::deployment::{Change, Deployment, VersionSpec};
 use crate::digest::Digest;
-use crate::topology::{ErrorPolicy, LimitSettings, ProcessorSettings, Topology};
+use crate::topology::{self, ProcessorSettings, Topology};
 
 /// How long all hosts together may take to prepare a version, with some room: they give up by themselves before.
 const ROLLOUT_MAX: Duration = Duration::from_secs(75);
+
+/// How long an answer waits for the workers of this host.
+const ADOPTION_MAX: Duration = Duration::from_secs(5);
+
+/// Between two looks at them.
+const ADOPTION_LOOK: Duration = Duration::from_millis(2);
 
 /// A new version, as it is asked for. What is left out stays as it is in the active version.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +34,10 @@ pub struct Deploy {
     /// The component's file; the active version's if there is none.
     pub component: Option<Vec<u8>>,
     pub settings: Option<serde_json::Value>,
-    pub limits: Option<LimitSettings>,
-    pub on_error: Option<ErrorPolicy>,
+    /// Those that change, with the keys of the manifest.
+    pub limits: Option<Map<String, Value>>,
+    /// With the keys of the manifest.
+    pub on_error: Option<Map<String, Value>>,
     pub note: String,
     pub state_format: Option<String>,
     /// The revision that the change is based on; the current one if none is given.
@@ -38,6 +50,7 @@ pub struct Operator {
     topology: Arc<Topology>,
     components: Arc<Components>,
     files: Arc<ComponentFiles>,
+    fleet: Arc<Fleet>,
     requests: Sender<Request>,
     overview: Arc<Published<Overview>>,
 }
@@ -47,10 +60,11 @@ impl Operator {
         topology: Arc<Topology>,
         components: Arc<Components>,
         files: Arc<ComponentFiles>,
+        fleet: Arc<Fleet>,
         control: &Control,
     ) -> Self {
         let (requests, overview) = (control.requests(), control.overview());
-        Self { topology, components, files, requests, overview }
+        Self { topology, components, files, fleet, requests, overview }
     }
 
     /// Checks a new version here, hands it to all hosts, and gives the number and revision of the candidate.
@@ -61,30 +75,17 @@ impl Operator {
         let declared = self.declared(processor)?;
         let active = self.overview.get().catalog.deployment(processor).and_then(Deployment::active_version).cloned();
         let active = active.map(|v| v.spec);
-        let settings = ProcessorSettings {
-            settings: deploy
-                .settings
-                .or(active.as_ref().map(|v| v.settings.clone()))
-                .unwrap_or(declared.settings.clone()),
-            limits: deploy.limits.or(active.as_ref().map(|v| v.limits.clone())).unwrap_or(declared.limits.clone()),
-            on_error: deploy
-                .on_error
-                .or(active.as_ref().map(|v| v.on_error.clone()))
-                .unwrap_or(declared.on_error.clone()),
-            ..declared.clone()
-        };
-        let state_format = deploy.state_format.or(active.as_ref().and_then(|v| v.state_format.clone()));
-        let spec = match (&deploy.component, active) {
-            (Some(bytes), _) => {
-                self.components.prepare_bytes(&settings, bytes).map_err(Refusal::Unfit)?;
-                self.files.upload(bytes).map_err(Refusal::Unavailable)?
-            }
-            (None, Some(active)) => active,
-            (None, None) => return Err(Refusal::Unfit("nothing is deployed yet: a component is needed".into())),
-        };
-        let ProcessorSettings { settings, limits, on_error, .. } = settings;
+        let present = active.as_ref().map_or_else(|| declared.clone(), |spec| with_spec(declared, spec));
+        let settings = changed(present, &deploy).map_err(Refusal::Unfit)?;
+        let spec = self.component(&settings, &deploy, active)?;
+        let ProcessorSettings { settings, limits, on_error, state_format, .. } = settings;
         let spec = VersionSpec { settings, limits, on_error, note: deploy.note, state_format, ..spec };
-        let revision = ask(&self.requests, processor, deploy.base, Change::Candidate { spec })?;
+        let (upload, bytes) = (spec.upload.clone(), spec.bytes);
+        let asked = ask(&self.requests, processor, deploy.base, Change::Candidate { spec });
+        if matches!(asked, Err(Refusal::Conflict { .. })) && deploy.component.is_some() {
+            self.files.forget(&upload, bytes).map_err(|e| Refusal::Unavailable(e.to_string()))?;
+        }
+        let revision = asked?;
         let is_folded = |o: &Overview| o.catalog.revision(processor) >= revision;
         let overview = self.overview.wait(ROLLOUT_MAX, is_folded);
         let deployment = overview.as_ref().and_then(|o| o.catalog.deployment(processor));
@@ -92,7 +93,32 @@ impl Operator {
         Ok((number, revision))
     }
 
-    /// Waits until a candidate was promoted or withdrawn; gives the revision of the version's activation.
+    /// Tries out the component of a new version, and has it where all hosts find it. Other parts of the version are for the
+    /// caller to fill in.
+    fn component(
+        &self,
+        wanted: &ProcessorSettings,
+        deploy: &Deploy,
+        active: Option<VersionSpec>,
+    ) -> Result<VersionSpec, Refusal> {
+        let try_out = |bytes: &[u8]| {
+            ready::try_out(&self.topology, &self.components, wanted, bytes).map(drop).map_err(Refusal::Unfit)
+        };
+        match (&deploy.component, active) {
+            (Some(bytes), _) => {
+                try_out(bytes)?;
+                self.files.upload(bytes).map_err(Refusal::Unavailable)
+            }
+            (None, Some(active)) => {
+                try_out(&self.files.fetch(&active).map_err(Refusal::Unavailable)?)?;
+                Ok(active)
+            }
+            (None, None) => Err(Refusal::Unfit("nothing is deployed yet: a component is needed".into())),
+        }
+    }
+
+    /// Waits until a candidate was promoted or withdrawn, and, for a while, until the workers of this host run it; gives the
+    /// revision of the version's activation.
     ///
     /// # Errors
     /// Why it was withdrawn.
@@ -104,6 +130,7 @@ impl Operator {
         let overview = self.overview.wait(ROLLOUT_MAX, is_decided).ok_or_else(late)?;
         let Some(deployment) = overview.catalog.deployment(processor) else { return Err(late()) };
         if let Some(revision) = deployment.activation_of(number) {
+            self.await_adoption(processor, revision);
             return Ok(revision);
         }
         let event = deployment.events.iter().rev().find(|e| e.text.contains("was withdrawn"));
@@ -116,7 +143,19 @@ impl Operator {
     /// There is no such version, or somebody else was faster.
     pub fn roll_back(&self, processor: &str, to: Option<u64>, why: &str, base: Option<u64>) -> Result<u64, Refusal> {
         self.declared(processor)?;
-        ask(&self.requests, processor, base, Change::Rollback { to, why: why.to_owned(), is_automatic: false })
+        let change = Change::Rollback { to, why: why.to_owned(), is_automatic: false };
+        let revision = ask(&self.requests, processor, base, change)?;
+        self.await_adoption(processor, revision);
+        Ok(revision)
+    }
+
+    /// Whoever asked for a version expects the next record to be its own. A worker adopts right after a seal; one that is
+    /// busy for longer is not waited for.
+    fn await_adoption(&self, processor: &str, revision: u64) {
+        let clock = SystemClock::new();
+        while !self.fleet.has_adopted(processor, revision) && clock.monotonic() < ADOPTION_MAX {
+            std::thread::sleep(ADOPTION_LOOK);
+        }
     }
 
     /// Stops calling a processor on all hosts; its place is kept.
@@ -146,13 +185,11 @@ impl Operator {
         let (mut files, mut problems) = (Vec::new(), Vec::new());
         for processor in processors {
             let read = self.components.read(processor);
-            match read.and_then(|bytes| self.components.prepare_bytes(processor, &bytes).map(|_| bytes)) {
+            let tried =
+                |bytes: Vec<u8>| ready::try_out(&self.topology, &self.components, processor, &bytes).map(|_| bytes);
+            match read.and_then(tried) {
                 Ok(bytes) => files.push((processor, bytes)),
-                Err(why) => problems.push(ComponentProblem {
-                    processor: processor.name.clone(),
-                    path: self.components.base.join(&processor.component),
-                    why,
-                }),
+                Err(why) => problems.push(self.components.problem(processor, why)),
             }
         }
         if !problems.is_empty() {
@@ -169,10 +206,10 @@ impl Operator {
         if self.overview.get().catalog.deployment(&processor.name).is_some_and(|d| d.candidate.is_some()) {
             return Ok(());
         }
-        let ProcessorSettings { settings, limits, on_error, .. } = processor.clone();
+        let ProcessorSettings { settings, limits, on_error, state_format, .. } = processor.clone();
         let note = "first version, from the manifest".to_owned();
-        let spec =
-            VersionSpec { settings, limits, on_error, note, ..self.files.upload(bytes).map_err(Refusal::Unavailable)? };
+        let uploaded = self.files.upload(bytes).map_err(Refusal::Unavailable)?;
+        let spec = VersionSpec { settings, limits, on_error, note, state_format, ..uploaded };
         let base = Some(self.overview.get().catalog.revision(&processor.name));
         match ask(&self.requests, &processor.name, base, Change::Candidate { spec }) {
             // Another host was faster with its first version: ours follows.
@@ -189,4 +226,17 @@ impl Operator {
     fn declared(&self, processor: &str) -> Result<&ProcessorSettings, Refusal> {
         self.topology.processor(processor).ok_or_else(|| Refusal::UnknownProcessor(processor.to_owned()))
     }
+}
+
+/// A version with what a deployment changes of it.
+fn changed(present: ProcessorSettings, deploy: &Deploy) -> Result<ProcessorSettings, String> {
+    let limits = deploy.limits.as_ref().map(|changes| topology::limits(changes, &present.limits)).transpose()?;
+    let on_error = deploy.on_error.as_ref().map(topology::error_policy).transpose()?;
+    Ok(ProcessorSettings {
+        settings: deploy.settings.clone().unwrap_or(present.settings),
+        limits: limits.unwrap_or(present.limits),
+        on_error: on_error.unwrap_or(present.on_error),
+        state_format: deploy.state_format.clone().or(present.state_format),
+        ..present
+    })
 }

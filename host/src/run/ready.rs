@@ -39,11 +39,26 @@ impl Preparer {
         let declared = declared.ok_or_else(|| format!("this host's manifest has no processor `{processor}`"))?;
         let bytes = self.files.fetch(&version.spec)?;
         let settings = with_spec(declared, &version.spec);
-        let prepared = self.components.prepare_bytes(&settings, &bytes)?;
-        let ready = Ready { number: version.number, processor: settings, prepared };
-        ready.instance(&self.topology, &self.components, &[])?;
-        Ok(ready)
+        let prepared = try_out(&self.topology, &self.components, &settings, &bytes)?;
+        Ok(Ready { number: version.number, processor: settings, prepared })
     }
+}
+
+/// Compiles a component for a processor, opens it and calls it without records: whatever keeps it from running here is
+/// known before anything changes.
+///
+/// # Errors
+/// Why it does not run here.
+pub(super) fn try_out(
+    topology: &Topology,
+    components: &Components,
+    processor: &ProcessorSettings,
+    bytes: &[u8],
+) -> Result<Prepared, String> {
+    let prepared = components.prepare_bytes(processor, bytes)?;
+    let ready = Ready { number: 0, processor: processor.clone(), prepared };
+    ready.instance(topology, components, &[])?;
+    Ok(ready.prepared)
 }
 
 impl Ready {
@@ -91,11 +106,13 @@ fn told(what: &str, error: &ProcessError) -> String {
     }
 }
 
-fn with_spec(declared: &ProcessorSettings, spec: &VersionSpec) -> ProcessorSettings {
+/// The manifest's processor, with what a version has instead.
+pub(super) fn with_spec(declared: &ProcessorSettings, spec: &VersionSpec) -> ProcessorSettings {
     ProcessorSettings {
         settings: spec.settings.clone(),
         limits: spec.limits.clone(),
         on_error: spec.on_error.clone(),
+        state_format: spec.state_format.clone(),
         ..declared.clone()
     }
 }

@@ -23,6 +23,9 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 /// Orders that may wait. More than a person gives; a full channel means a worker that does not turn.
 const COMMANDS_MAX: usize = 16;
 
+/// How long a place among them is waited for: orders are looked at between two calls.
+const ORDER_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// Questions that may wait, and that are answered between two turns: they must not keep records waiting.
 const QUERIES_MAX: usize = 64;
 
@@ -43,6 +46,8 @@ struct Inbound {
     queries: Receiver<Query>,
     /// It shall give its partitions to others, then end.
     leave: Arc<AtomicBool>,
+    /// It shall commit what is filled, then end.
+    stop: Arc<AtomicBool>,
 }
 
 /// A running worker, as the control side sees it.
@@ -52,6 +57,7 @@ pub struct WorkerThread {
     commands: Sender<Command>,
     queries: Sender<Query>,
     leave: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     status: Arc<ArcSwap<WorkerStatus>>,
     thread: Mutex<Option<JoinHandle<Ended>>>,
 }
@@ -78,8 +84,8 @@ impl WorkerThread {
     {
         let (commands, orders) = crossbeam_channel::bounded(COMMANDS_MAX);
         let (queries, asked) = crossbeam_channel::bounded(QUERIES_MAX);
-        let leave = Arc::new(AtomicBool::new(false));
-        let inbound = Inbound { orders, queries: asked, leave: leave.clone() };
+        let (leave, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let inbound = Inbound { orders, queries: asked, leave: leave.clone(), stop: stop.clone() };
         let status = Arc::new(ArcSwap::from_pointee(empty));
         let published = status.clone();
         let body = move || match catch_unwind(AssertUnwindSafe(|| run(make, &inbound, &published))) {
@@ -88,19 +94,21 @@ impl WorkerThread {
         };
         let thread = std::thread::Builder::new().name(format!("{processor}.{index}")).spawn(body)?;
         let (processor, thread) = (processor.to_owned(), Mutex::new(Some(thread)));
-        Ok(Self { processor, index, commands, queries, leave, status, thread })
+        Ok(Self { processor, index, commands, queries, leave, stop, status, thread })
     }
 
     pub fn status(&self) -> Arc<WorkerStatus> {
         self.status.load_full()
     }
 
-    /// Hands over an order; false if the worker does not take orders any more.
+    /// Hands over an order; false if the worker has ended, or is so busy that orders pile up.
     pub fn command(&self, command: Command) -> bool {
-        match self.commands.try_send(command) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
+        self.commands.send_timeout(command, ORDER_WAIT_MAX).is_ok()
+    }
+
+    /// Has it commit what is filled, and then end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Has it leave its group, so that others get its partitions at once, and then end.
@@ -167,6 +175,9 @@ fn run<C: Client>(
         }
         // The last revoke takes its tasks, with a last commit of theirs.
         if has_left && worker.status().tasks.is_empty() {
+            worker.command(Command::Stop);
+        }
+        if inbound.stop.load(Ordering::Relaxed) {
             worker.command(Command::Stop);
         }
         inbound.orders.try_iter().for_each(|order| worker.command(order));

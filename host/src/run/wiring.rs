@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::client::{METADATA_BYTES_MAX, Metadata};
 use crate::kafka::KafkaSettings;
 use crate::task::{Start, TaskSetup};
 use crate::topology::{CHANGELOG_DELETE_RETENTION_MS, ErrorPolicy, ProcessorSettings, Topology};
@@ -62,4 +63,30 @@ pub(super) fn on_error(policy: &ErrorPolicy) -> OnError {
         ErrorPolicy::Retry { times, backoff } => OnError::Retry { times: *times, backoff: *backoff },
         ErrorPolicy::Halt => OnError::Halt,
     }
+}
+
+/// What a manifest asks for that the Kafka client or a commit cannot do: every problem, before anything starts.
+///
+/// # Errors
+/// All of them, each with what to do.
+pub(super) fn check(topology: &Topology) -> Result<(), Vec<String>> {
+    let kafka = topology.kafka.clone().unwrap_or_default();
+    let mut problems = Vec::new();
+    for processor in &topology.processors {
+        if let Err(error) = kafka_settings(topology, processor, &kafka, 0).check() {
+            problems.push(error.to_string());
+        }
+        let tables = processor.tables.iter().filter_map(|t| topology.topics.get(t));
+        let table_partitions: usize = tables.map(|t| usize::try_from(t.partitions).unwrap_or_default()).sum();
+        let stores = processor.stores.len();
+        if Metadata::bytes_max(stores, table_partitions) > METADATA_BYTES_MAX {
+            problems.push(format!(
+                "processor `{}`: with each commit go the positions of its {stores} stores and of the {table_partitions} \
+                 partitions of its tables, which may exceed the {METADATA_BYTES_MAX} bytes that brokers take: use fewer",
+                processor.name
+            ));
+        }
+    }
+    problems.dedup();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

@@ -101,7 +101,9 @@ impl MemoryStore {
 
     fn insert(&mut self, key: &[u8], hash: u64) -> u32 {
         let entry = self.entries.len() as u32;
-        let key_at = self.keys.len() as u32;
+        // Going on with less room than keys would mix them up.
+        let key_at = u32::try_from(self.keys.len())
+            .expect("a task's store in memory holds up to 4 GiB of keys: use a disk store");
         self.keys.extend_from_slice(key);
         let key_len = key.len() as u32;
         self.entries.push(Entry {

@@ -2,7 +2,7 @@
 //! its state depends on was lost. Pure: facts in, a plan out.
 
 use super::{Progress, Start, State, Task, TaskSetup};
-use crate::client::{ChangelogMark, Located, LocatedChangelog, LocatedInput, Metadata};
+use crate::client::{ChangelogMark, Located, LocatedChangelog, LocatedInput, Metadata, MetadataError};
 use crate::record::{Batch, Offset, Partition};
 use crate::store::{Checkpoint, StoreError, changelog};
 
@@ -49,6 +49,8 @@ pub enum Halt {
     InputTruncated { topic: String, partition: Partition, expected: Offset, end: Offset },
     #[error("the changelog of store `{store}`, partition {partition}, {what}: state was lost")]
     ChangelogLost { store: String, partition: Partition, what: String },
+    #[error("partition {partition} was last committed by a newer wasmill: {what}")]
+    Newer { partition: Partition, what: String },
 }
 
 impl Halt {
@@ -83,12 +85,13 @@ impl Halt {
                  `wasmill offsets reset {}`",
                 processor_of(group)
             ),
+            Self::Newer { .. } => "upgrade this host; the state is whole".to_owned(),
         }
     }
 
     /// The whole message: what was found, and the way out.
     pub fn explain(&self, group: &str) -> String {
-        format!("{self}. The host stopped, {}", self.way_out(group))
+        format!("{self}. This task stands still: {}", self.way_out(group))
     }
 }
 
@@ -131,10 +134,17 @@ pub fn plan(
     Plan::Restore { progress: Progress { metadata, next }, stores }
 }
 
+/// `None` if it is not ours.
+fn metadata_of(partition: Partition, input: &LocatedInput) -> Result<Option<Metadata>, Halt> {
+    match input.committed.as_ref().map(|c| c.metadata.parse()) {
+        Some(Err(error @ MetadataError::Newer(_))) => Err(Halt::Newer { partition, what: error.to_string() }),
+        found => Ok(found.and_then(Result::ok)),
+    }
+}
+
 /// The metadata that all inputs carry; `None` if none carries any of ours.
 fn agreed_metadata(partition: Partition, inputs: &[LocatedInput]) -> Result<Option<Metadata>, Halt> {
-    let parsed: Vec<Option<Metadata>> =
-        inputs.iter().map(|i| i.committed.as_ref().and_then(|c| c.metadata.parse().ok())).collect();
+    let parsed: Vec<Option<Metadata>> = inputs.iter().map(|i| metadata_of(partition, i)).collect::<Result<_, _>>()?;
     if parsed.iter().all(Option::is_none) {
         return Ok(None);
     }
@@ -365,6 +375,7 @@ mod tests {
             ("offsets expired", located(None, None), "OffsetsLost"),
             ("offsets of one input expired", located(Some(&ours), None), "OffsetsLost"),
             ("offsets set by other tools", located(Some(""), Some("")), "OffsetsLost"),
+            ("committed by a newer wasmill", located(Some("w2;4;9"), Some("w2;4;9")), "Newer"),
             ("torn", located(Some(&ours), Some(&older)), "Torn"),
             ("good", good.clone(), "restore 0..60 wiped"),
             ("input removed", edited(&|l| l.inputs[1].first = Offset(11)), "InputRemoved"),

@@ -106,8 +106,11 @@ fn read_processor(name: String, section: Section<'_, '_>) -> ProcessorSettings {
         tick_interval: Duration::from_millis(section.number("tick-ms", 10..86_400_001, 1_000)),
         merge_wait: Duration::from_millis(section.number("merge-wait-ms", 0..60_001, 100)),
         commit: read_commit(section.section("commit")),
-        limits: read_limits(section.section("limits")),
+        limits: section
+            .section("limits")
+            .map_or_else(LimitSettings::default, |s| read_limits(s, &LimitSettings::default())),
         settings: section.json("settings"),
+        state_format: section.text("state-format"),
         name,
     };
     if processor.inputs.is_empty() {
@@ -156,7 +159,7 @@ fn read_store(name: String, section: Section<'_, '_>) -> StoreSettings {
     StoreSettings { name, kind: if kind == "disk" { StoreKind::Disk } else { StoreKind::Memory }, scans }
 }
 
-fn read_policy(section: &Section<'_, '_>) -> ErrorPolicy {
+pub(super) fn read_policy(section: &Section<'_, '_>) -> ErrorPolicy {
     let policy = section.text("on-error").unwrap_or_else(|| "dead-letter".into());
     let times = section.number("retry-times", 1..1001, 5) as u32;
     let backoff = Duration::from_millis(section.number("retry-backoff-ms", 1..3_600_001, 100));
@@ -185,9 +188,7 @@ fn read_commit(section: Option<Section<'_, '_>>) -> CommitSettings {
     commit
 }
 
-fn read_limits(section: Option<Section<'_, '_>>) -> LimitSettings {
-    let default = LimitSettings::default();
-    let Some(section) = section else { return default };
+pub(super) fn read_limits(section: Section<'_, '_>, default: &LimitSettings) -> LimitSettings {
     let limits = LimitSettings {
         memory_mib: section.number("memory-mib", 1..4097, default.memory_mib),
         call_ms: section.number("call-ms", 1..30_001, default.call_ms),
@@ -199,6 +200,13 @@ fn read_limits(section: Option<Section<'_, '_>>) -> LimitSettings {
     section.finish();
     limits
 }
+
+/// Records of the largest batch.
+const BATCH_RECORDS: u64 = 1_000;
+
+/// The longest call: less than half of Kafka's `max.poll.interval.ms`, so that a call that is used up and repeated costs no
+/// place in the group.
+const CALL_MS_MAX: u64 = 120_000;
 
 /// The rules between keys.
 fn check(topology: &Topology, report: &Report<'_>) {
@@ -221,6 +229,15 @@ fn check(topology: &Topology, report: &Report<'_>) {
             let text = format!(
                 "inputs of processor `{}` have different numbers of partitions ({counts:?}): records of one key would meet \
                  different tasks. Give all of them the same `partitions`",
+                processor.name
+            );
+            report.add(place, text);
+        }
+        let LimitSettings { call_ms, record_us, .. } = processor.limits;
+        if call_ms + record_us * BATCH_RECORDS / 1_000 > CALL_MS_MAX {
+            let text = format!(
+                "limits of processor `{}`: `call-ms` and 1,000 times `record-us` are more than {CALL_MS_MAX} ms, in which the \
+                 host must get to its next poll",
                 processor.name
             );
             report.add(place, text);
@@ -310,6 +327,7 @@ wasmill.toml: 6 problems
             (GOOD.replace("fraud]", "fr_aud]"), "small letters"),
             (GOOD.replace("[\"payments\"]", "[]"), "has no inputs"),
             (two_inputs.clone(), "the same `start`"),
+            (format!("{GOOD}\n[processors.fraud.limits]\nrecord-us = 200_000"), "more than 120000 ms"),
             (two_inputs.replacen("partitions = 4", "partitions = 5", 1), "different numbers of partitions"),
             (format!("{GOOD}\n[kafka]\n"), "bootstrap.servers"),
             (GOOD.replace("component = \"fraud.wasm\"", "component = 7"), "must be a text"),

@@ -73,7 +73,8 @@ impl Capture {
         self.end_line(Stream::Error);
         log.append(&mut self.lines);
         if self.dropped > 0 {
-            let text = format!("{} more lines were dropped: a call may log {}", self.dropped, self.lines_max);
+            let (lines, bytes) = (self.lines_max, self.bytes_max);
+            let text = format!("{} more lines were dropped: a call may log {lines} lines, {bytes} bytes", self.dropped);
             log.push(LogLine { level: LogLevel::Warn, text });
         }
         self.bytes = 0;

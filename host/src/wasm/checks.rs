@@ -15,13 +15,13 @@ use super::wasi;
 /// One thing that is wrong with a component.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    #[error("component is {bytes} bytes; the limit is {max}: strip debug information, or raise `component_bytes_max`")]
+    #[error("component is {bytes} bytes; the limit is {max}: strip its debug information")]
     TooLarge { bytes: usize, max: usize },
     #[error("component is empty: was the upload cut off?")]
     Empty,
     #[error("not a WebAssembly file but {what}: upload the `.wasm` that the build wrote")]
     NotWasm { what: &'static str },
-    #[error("a core module, not a component: build for `wasm32-wasip2`, or wrap it with `wasmill build`")]
+    #[error("a core module, not a component: build for `wasm32-wasip2`, or wrap it with `wasm-tools component new`")]
     CoreModule,
     #[error("a component of binary format {version:#x}, which this host does not read: use a tool chain of today")]
     UnknownFormat { version: u32 },

@@ -162,6 +162,12 @@ impl<C: Client> Worker<C> {
         }
     }
 
+    /// The version whose judgement made the present one condemned.
+    pub(super) fn returns_to(&self) -> Option<u64> {
+        self.condemned.as_ref()?;
+        self.previous.as_ref().map(|p| p.active.name.number)
+    }
+
     pub(super) fn is_on_probation(&self) -> bool {
         self.previous.as_ref().is_some_and(|p| p.is_on_probation)
     }
@@ -177,8 +183,9 @@ impl<C: Client> Worker<C> {
         verdict: &Verdict,
         is_tick: bool,
     ) -> Result<bool, String> {
-        // What has killed the host is not tried once more only to learn whose fault it is.
-        if verdict.fault.kind == FaultKind::HostCrash {
+        // What has killed the host is not tried once more only to learn whose fault it is; and a call does not show whether
+        // its effects are too large for a topic.
+        if matches!(verdict.fault.kind, FaultKind::HostCrash | FaultKind::TooLarge) {
             return Ok(false);
         }
         let (now_ms, Some(previous)) = (self.clock.wall_ms(), &mut self.previous) else { return Ok(false) };

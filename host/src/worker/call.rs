@@ -163,7 +163,7 @@ impl<C: Client> Worker<C> {
         let topic = &self.setup.task.inputs[usize::from(input.0)];
         let processor = processor_of(&self.setup.task.group);
         let why = format!(
-            "{topic}/{partition}@{offset}: {}. Nothing of it was kept: repair the component and start the host again; or \
+            "{topic}/{partition}@{offset}: {}. Nothing of it was kept: deploy a repaired version; or \
              stop the host and pass the record: `wasmill offsets accept {processor} --partition {partition} --input {topic} \
              --to {}`",
             verdict.fault,
@@ -183,7 +183,7 @@ impl<C: Client> Worker<C> {
             OnError::Retry { times, backoff } => {
                 let tried = task.retried();
                 if tried < *times {
-                    let until = self.clock.monotonic() + *backoff * 2u32.saturating_pow(tried);
+                    let until = self.clock.monotonic() + pause(*backoff, tried);
                     return task.suspend(until, verdict.fault.to_string());
                 }
             }
@@ -230,7 +230,7 @@ impl<C: Client> Worker<C> {
         if tried >= times {
             return self.bury(partition, verdict);
         }
-        task.suspend(now + backoff * 2u32.saturating_pow(tried), verdict.fault.to_string());
+        task.suspend(now + pause(backoff, tried), verdict.fault.to_string());
     }
 
     /// Drops everything uncommitted and rests: trouble of our own must not look like the component's.
@@ -320,4 +320,11 @@ fn log_lines(processor: &str, partition: Partition, lines: Vec<LogLine>) {
             LogLevel::Error => tracing::error!(processor, %partition, text, "component"),
         }
     }
+}
+
+/// Pauses between tries double up to this, unless the first is longer.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+fn pause(backoff: Duration, tried: u32) -> Duration {
+    backoff.saturating_mul(2u32.saturating_pow(tried)).min(PAUSE_MAX.max(backoff))
 }

@@ -42,6 +42,8 @@ pub struct WorkerStatus {
     pub halted: Option<String>,
     /// Why the present version was found to be at fault. The worker waits for another.
     pub condemned: Option<String>,
+    /// The version to return to then: the latest that has proved itself.
+    pub returns_to: Option<u64>,
     /// Whether failures of the present version are still tried under the one before.
     pub is_on_probation: bool,
     /// A task was last committed under this newer revision, and waits until it is adopted here.
@@ -82,6 +84,7 @@ impl<C: Client> Worker<C> {
             tasks: self.tasks.values().map(task).collect(),
             halted: self.halted.clone(),
             condemned: self.condemned.clone(),
+            returns_to: self.returns_to(),
             is_on_probation: self.is_on_probation(),
             waits_for: self.waits_for(),
             counters: self.counters.clone(),

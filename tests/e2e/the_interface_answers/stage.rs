@@ -43,15 +43,6 @@ impl Stage {
         tasks.iter().filter_map(|task| task["committed"]["in"].as_i64()).sum()
     }
 
-    /// A version is active once all hosts are ready for it; workers take it over at their next turn.
-    fn await_adopted(&self) {
-        until("the active version is adopted", LONG, || {
-            let processor = self.ask.get("/v1/processors/stamp").json();
-            let active = &processor["deployment"]["active_revision"];
-            processor["workers"].as_array()?.iter().all(|w| w["revision"] == *active).then_some(())
-        });
-    }
-
     /// Sends records and waits until the running version has processed them.
     pub fn process(&self, count: usize) {
         let key = |number: usize| format!("key-{}", number % KEYS);
@@ -61,7 +52,6 @@ impl Stage {
     /// The same of records with these keys and values.
     pub fn process_these(&self, records: impl ExactSizeIterator<Item = (String, String)>) {
         let producer = Producer::new(&self.broker, &[("partitioner", "murmur2_random")]);
-        self.await_adopted();
         let (before, count) = (self.committed(), records.len());
         for (key, value) in records {
             let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));

@@ -95,6 +95,21 @@ impl Stage {
         }
     }
 
+    /// Waits until a record is committed. The cutovers of the first version stand for its start only.
+    pub fn await_flow(&self) {
+        until("a record is committed", LONG, || {
+            (0..2).any(|host| self.positions(host).values().any(|next| *next > 0)).then_some(())
+        });
+    }
+
+    /// Waits until a later version has made something.
+    pub fn await_made(&self, version: u64) {
+        until(&format!("version {version} makes something"), LONG, || {
+            let cutovers = self.hosts[0].ask.get("/v1/processors/stamp/cutovers").json();
+            cutovers.as_array()?.iter().any(|c| c["version"] == version).then_some(())
+        });
+    }
+
     /// Waits until this host tells that, of all hosts, only the one with this name has the candidate ready.
     pub fn await_only_prepared(&self, host: usize, name: &str) {
         until("one host has the candidate ready", LONG, || {

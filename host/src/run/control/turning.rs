@@ -51,6 +51,10 @@ pub(super) struct Turning {
     halts: BTreeMap<(String, u16), u64>,
     patience: Patience,
     stuck: Option<String>,
+    /// Component files in the components topic that versions need, with their lengths.
+    uploads: BTreeMap<String, u64>,
+    /// The log was read to its end: what is folded now is news.
+    is_at_work: bool,
     overview: Arc<Published<Overview>>,
     /// Where this host's interface listens, once it does.
     address: Arc<Mutex<Option<String>>>,
@@ -89,6 +93,8 @@ impl Turning {
             halts: BTreeMap::new(),
             patience: Patience::default(),
             stuck: None,
+            uploads: BTreeMap::new(),
+            is_at_work: false,
             overview,
             address,
             has_news: false,
@@ -108,6 +114,7 @@ impl Turning {
             let is_at_end = |topic: &&String| self.parts.reader.is_caught_up(topic);
             let ended = topics.iter().map(is_at_end).collect::<Result<Vec<_>, _>>();
             if ended.map_err(|e| RunError::Control(e.to_string()))?.into_iter().all(|is_at_end| is_at_end) {
+                self.is_at_work = true;
                 return Ok(());
             }
             if self.clock.monotonic() > until {
@@ -124,6 +131,7 @@ impl Turning {
         self.take_requests();
         self.take_prepared();
         self.follow_drain();
+        self.look_at_waits();
         if self.stuck.is_none() {
             self.look_at_workers();
             let now = self.clock.monotonic();
@@ -165,6 +173,7 @@ impl Turning {
 
     fn folded(&mut self, intent: Option<Intent>, folded: Folded) {
         let Some(intent) = intent else { return tracing::warn!(?folded, "a damaged record in the log of deployments") };
+        self.clear_uploads(&intent);
         if let Folded::Accepted { revision } = folded {
             let events = self.catalog.deployment(&intent.processor).map(|d| &d.events);
             let text = events.and_then(|e| e.last()).map(|e| e.text.clone()).unwrap_or_default();
@@ -178,6 +187,20 @@ impl Turning {
         };
         // Whoever asked may have gone away.
         let _ = answer.send(result);
+    }
+
+    /// The host whose change lets go of a component's last version removes its file from the components topic.
+    fn clear_uploads(&mut self, intent: &Intent) {
+        let needed: BTreeMap<String, u64> = self.catalog.uploads();
+        let before = std::mem::replace(&mut self.uploads, needed);
+        if intent.host != self.parts.host || !self.is_at_work {
+            return;
+        }
+        for (upload, bytes) in before.iter().filter(|(upload, _)| !self.uploads.contains_key(*upload)) {
+            if let Err(error) = self.parts.files.forget(upload, *bytes) {
+                tracing::warn!(%error, upload, "a component that nobody needs stays in the components topic");
+            }
+        }
     }
 
     fn hear(&mut self, record: &TopicRecord) {
@@ -194,6 +217,12 @@ impl Turning {
 
     fn take_requests(&mut self) {
         while let Ok(request) = self.requests.try_recv() {
+            if let Some(stuck) = &self.stuck {
+                let text = format!("this host follows deployments no further, ask another one: {stuck}");
+                // Whoever asked may have gone away.
+                let _ = request.answer.send(Err(Refusal::Unavailable(text)));
+                continue;
+            }
             let base = request.base.unwrap_or_else(|| self.catalog.revision(&request.processor));
             self.append(&request.processor, base, request.change, Some(request.answer));
         }
@@ -212,7 +241,7 @@ impl Turning {
             at_ms: self.clock.wall_ms(),
         };
         let (topic, value) = (&self.parts.topics.deployments, intent.encode());
-        match self.parts.appender.append(topic, [(processor.as_bytes(), Some(value.as_slice()))]) {
+        match self.parts.files.appender.append(topic, [(processor.as_bytes(), Some(value.as_slice()))]) {
             Ok(()) => {
                 answer.into_iter().for_each(|a| drop(self.waiting.insert(id.clone(), a)));
             }
@@ -261,9 +290,10 @@ impl Turning {
     /// A drained host follows without workers.
     fn adopt(&mut self, processor: &str, active: &Active) {
         let Some(ready) = self.ready.get(&(processor.to_owned(), active.number)) else { return };
-        let adopted = if self.is_drained { Ok(()) } else { self.parts.fleet.adopt(ready, active) };
+        let adopted = if self.is_drained { Ok(true) } else { self.parts.fleet.adopt(ready, active) };
         match adopted {
-            Ok(()) => {
+            Ok(false) => self.rollout.forget_adoption(processor),
+            Ok(true) => {
                 self.adopted.insert(processor.to_owned(), active.revision);
                 let deployment = self.catalog.deployment(processor);
                 let kept = |n: u64| deployment.is_some_and(|d| d.versions.contains_key(&n));
@@ -279,11 +309,10 @@ impl Turning {
     /// What workers find out about their versions becomes a change that all hosts follow.
     fn look_at_workers(&mut self) {
         for (processor, index, status) in self.parts.fleet.statuses() {
-            self.look_at_wait(&processor, index, status.waits_for);
             let Some(active) = self.catalog.deployment(&processor).and_then(|d| d.active) else { continue };
             let change = match (&status.condemned, &status.halted) {
                 (Some(why), _) if status.revision == active.revision => {
-                    Change::Rollback { to: None, why: why.clone(), is_automatic: true }
+                    Change::Rollback { to: status.returns_to, why: why.clone(), is_automatic: true }
                 }
                 (None, Some(why)) if self.is_new_halt(&processor, index, status.counters.halts) => {
                     Change::Halt { why: why.clone() }
@@ -298,14 +327,16 @@ impl Turning {
     }
 
     /// Partitions that this host cannot serve for long go to hosts that can.
-    fn look_at_wait(&mut self, processor: &str, index: u16, waits_for: Option<u64>) {
+    fn look_at_waits(&mut self) {
         let now = self.clock.monotonic();
-        if self.patience.is_over(processor, index, waits_for.is_some(), now) {
-            let why = self.refusals.get(processor).cloned().unwrap_or_default();
-            let text =
-                "leaves its group: its partitions were committed under a newer revision, which does not run here";
-            tracing::error!(processor, worker = index, revision = waits_for, why, "{text}");
-            self.parts.fleet.leave(processor, index);
+        for (processor, index, status) in self.parts.fleet.statuses() {
+            if self.patience.is_over(&processor, index, status.waits_for.is_some(), now) {
+                let why = self.refusals.get(&processor).or(self.stuck.as_ref()).cloned().unwrap_or_default();
+                let text =
+                    "leaves its group: its partitions were committed under a newer revision, which does not run here";
+                tracing::error!(processor, worker = index, revision = status.waits_for, why, "{text}");
+                self.parts.fleet.leave(&processor, index);
+            }
         }
     }
 
@@ -338,7 +369,8 @@ impl Turning {
         let value = serde_json::to_vec(&HostRecord { at_ms: self.clock.wall_ms(), ..record.clone() });
         let value = value.expect("plain data");
         let key = self.parts.host.as_bytes();
-        if let Err(error) = self.parts.appender.append(&self.parts.topics.hosts, [(key, Some(value.as_slice()))]) {
+        if let Err(error) = self.parts.files.appender.append(&self.parts.topics.hosts, [(key, Some(value.as_slice()))])
+        {
             tracing::warn!(%error, "this host could not tell the others of itself");
         }
         self.told = Some((record, now));
@@ -346,7 +378,7 @@ impl Turning {
 
     pub(super) fn say_goodbye(&self) {
         let key = self.parts.host.as_bytes();
-        if let Err(error) = self.parts.appender.append(&self.parts.topics.hosts, [(key, None)]) {
+        if let Err(error) = self.parts.files.appender.append(&self.parts.topics.hosts, [(key, None)]) {
             tracing::warn!(%error, "this host could not tell the others that it stops");
         }
     }
