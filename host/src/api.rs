@@ -4,6 +4,8 @@
 mod body;
 mod guard;
 mod health;
+mod hosts;
+mod letters;
 mod metrics;
 mod order;
 mod plan;
@@ -13,6 +15,7 @@ mod server;
 mod versions;
 mod view;
 
+pub use letters::{DeadLetterView, DeadLettersView, HeaderView, LettersWanted, PassedView, ReplayView, WholeView};
 pub use order::{Answer, FORWARDED, Order, Refused};
 pub use problem::Problem;
 pub use server::{ApiError, ApiSettings, Listener, Server};
@@ -57,11 +60,15 @@ fn routes(api: Api) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(processors::pause))
         .routes(routes!(processors::resume))
         .routes(routes!(processors::stored))
-        .routes(routes!(processors::hosts))
+        .routes(routes!(hosts::list))
+        .routes(routes!(hosts::drain))
+        .routes(routes!(hosts::serve))
         .routes(routes!(versions::list, versions::upload))
         .routes(routes!(versions::deployment, versions::activate))
         .routes(routes!(versions::roll_back))
         .routes(routes!(versions::cutovers))
+        .routes(routes!(letters::list))
+        .routes(routes!(letters::replay))
         .routes(routes!(plan::plan))
         .routes(routes!(plan::ensure_topic))
         .routes(routes!(health::live))

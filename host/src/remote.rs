@@ -105,6 +105,17 @@ pub enum RemoteCommand {
         #[command(flatten)]
         how: How,
     },
+    /// Have a host give its partitions to others and take none, for as long as it is not asked to serve or restarted.
+    #[command(after_help = "Examples: wasmill drain\n          wasmill drain b --undo")]
+    Drain {
+        /// Its name; the host that is asked if left out.
+        host: Option<String>,
+        /// Have it serve again.
+        #[arg(long)]
+        undo: bool,
+        #[command(flatten)]
+        how: How,
+    },
     /// Show which version owns which records.
     #[command(after_help = "Example: wasmill cutovers fraud")]
     Cutovers {
@@ -137,6 +148,7 @@ impl RemoteCommand {
             | Self::Status { how }
             | Self::Pause { how, .. }
             | Self::Resume { how, .. }
+            | Self::Drain { how, .. }
             | Self::Cutovers { how, .. }
             | Self::State { how, .. } => how,
         }
@@ -181,6 +193,13 @@ pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteE
         RemoteCommand::Resume { processor, .. } => {
             remote.put(&format!("/v1/processors/{}/resume", escaped(processor)))?
         }
+        RemoteCommand::Drain { host, undo, .. } => {
+            let host = match host {
+                Some(host) => host.clone(),
+                None => remote.get("/v1")?["host"].as_str().unwrap_or_default().to_owned(),
+            };
+            remote.put(&format!("/v1/hosts/{}/{}", escaped(&host), if *undo { "serve" } else { "drain" }))?
+        }
         RemoteCommand::Cutovers { processor, .. } => {
             remote.get(&format!("/v1/processors/{}/cutovers", escaped(processor)))?
         }
@@ -198,6 +217,16 @@ pub fn ask(address: &Address, command: &RemoteCommand) -> Result<String, RemoteE
 /// No host answers, or it refuses.
 pub fn whole(address: &Address, patience: Duration) -> Result<Value, RemoteError> {
     Remote::patient(address, patience).get("/v1")
+}
+
+/// Where Kafka clients find the broker of a running host.
+///
+/// # Errors
+/// It does not answer, or refuses.
+pub fn bootstrap(address: &Address) -> Result<String, RemoteError> {
+    let answer = Remote::new(address).get("/v1")?;
+    let told = answer["bootstrap"].as_str().filter(|told| !told.is_empty());
+    told.map(str::to_owned).ok_or_else(|| RemoteError::Refused("the host does not tell where its broker is".to_owned()))
 }
 
 fn deploy(remote: &Remote, command: &RemoteCommand) -> Result<Value, RemoteError> {

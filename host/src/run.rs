@@ -4,6 +4,7 @@ mod components;
 mod control;
 mod dlq;
 mod doctor;
+mod drain;
 mod files;
 mod fleet;
 mod folder;

@@ -156,6 +156,21 @@ fn foreign_readers_are_named(broker: &Broker, application: &Application) {
     assert_eq!(sent(&application.ask(&["dlq", "replay", "picky", "0/0", "--again", "--shared", "--json"]).json()), 1);
 }
 
+/// The host's own broker: the command finds it through the host that runs in the data folder.
+#[test]
+fn the_broker_of_a_running_host_is_found() {
+    let broker = Broker::start(BrokerKind::Embedded).expect("a broker");
+    let application = Application::new(&broker, "");
+    std::fs::write(application.folder().join("wasmill.toml"), manifest("fail")).expect("a folder of ours");
+    let mut host = application.run();
+    application.interface(&mut host, "data");
+    let list = application.ask(&["dlq", "list", "picky"]);
+    assert_eq!((list.code, list.out.as_str()), (Some(0), "picky has no dead letters\n"), "{list:?}");
+    assert!(host.stop().success(), "{}", host.last_words());
+    let list = application.ask(&["dlq", "list", "picky"]);
+    assert_eq!((list.code, list.out.as_str()), (Some(0), "picky has no dead letters\n"), "{list:?}");
+}
+
 #[test]
 fn a_letter_that_does_not_fit_keeps_all_but_its_value() {
     let broker = Broker::start(BrokerKind::Embedded).expect("a broker");

@@ -20,6 +20,9 @@ const COMMAND_MAX: &str = "100";
 /// Dead letters that the README names: offsets 0 to 20 of partition 0.
 const DEAD_LETTERS: usize = 21;
 
+/// Belongs to partition 0, also of the dead letters: without a key they would go to any.
+const KEY: &[u8] = b"customer-8";
+
 #[test]
 fn every_command_of_the_readme_works() {
     let readme = fs::read_to_string(root().join("README.md")).expect("the README");
@@ -46,13 +49,13 @@ fn every_command_of_the_readme_works() {
     }
     let names = [
         "check", "doctor", "run", "status", "deploy", "plan", "apply", "versions", "cutovers", "rollback", "pause",
-        "resume", "dlq", "offsets",
+        "resume", "drain", "dlq", "offsets",
     ];
     for name in names {
         assert!(ran.iter().any(|line| line.starts_with(&format!("wasmill {name}"))), "`wasmill {name}` in {ran:#?}");
     }
     let begun_with = |word: &str| ran.iter().filter(|line| line.contains(word)).count();
-    assert!(begun_with("curl ") >= 6 && begun_with("kcat ") >= 2, "{ran:#?}");
+    assert!(begun_with("curl ") >= 8 && begun_with("kcat ") >= 2, "{ran:#?}");
 }
 
 /// Lines of the blocks without a language, without their comments.
@@ -135,9 +138,9 @@ impl Reader {
     fn make_dead_letters(&self) {
         let producer = Producer::new(&self.broker, &[]);
         for _ in 0..DEAD_LETTERS {
-            let value = Some(&b"bad"[..]);
+            let (key, value) = (Some(KEY), Some(&b"bad"[..]));
             let (topic, partition) = ("payments", Some(0));
-            producer.send(&Sent { topic, partition, key: None, value, headers: &[], timestamp_ms: None });
+            producer.send(&Sent { topic, partition, key, value, headers: &[], timestamp_ms: None });
         }
         producer.places();
         let admin = Admin::new(&self.broker);
@@ -188,6 +191,7 @@ fn every_command_shows_an_example_and_ends_with_a_known_code() {
         "status",
         "pause",
         "resume",
+        "drain",
         "cutovers",
         "state",
         "plan",

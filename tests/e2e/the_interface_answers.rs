@@ -1,8 +1,12 @@
 //! The operator's interface of a running host: every route, every refusal, hostile uploads and clients. What is refused
 //! leaves the running version at work.
 
+#[path = "the_interface_answers/drained.rs"]
+mod drained;
 #[path = "the_interface_answers/hostile.rs"]
 mod hostile;
+#[path = "the_interface_answers/letters.rs"]
+mod letters;
 #[path = "the_interface_answers/open_metrics.rs"]
 mod open_metrics;
 #[path = "the_interface_answers/stage.rs"]
@@ -29,6 +33,8 @@ fn every_route_answers() {
     hostile::uploads_are_refused(&stage);
     hostile::foreign_pages_and_names_are_refused(&stage);
     hostile::slow_clients_are_given_up(&stage);
+    drained::a_host_drains_and_serves(&stage);
+    drained::whoever_asks_last_is_heard(&stage);
     // After all that, the version at work has missed nothing.
     stage.process(40);
     assert!(stage.host.stop().success(), "{}", stage.host.last_words());
@@ -58,7 +64,7 @@ fn errors_say_what_to_do(stage: &Stage) {
     let versions = "/v1/processors/stamp/versions";
     let limit = format!("{versions}?limits=%7B%22memory%22%3A1%7D");
     let policy = format!("{versions}?on_error=ignore");
-    let cases: [(&str, &str, &str, u16, &str); 25] = [
+    let cases: [(&str, &str, &str, u16, &str); 35] = [
         ("GET", "/v2", "", 404, "GET /v1/openapi.json lists them"),
         ("GET", "/v1/processors/other", "", 404, "no processor is called `other`; there are stamp"),
         ("GET", "/v1/processors/other/tasks", "", 404, "there are stamp"),
@@ -72,6 +78,22 @@ fn errors_say_what_to_do(stage: &Stage) {
         ("POST", "/v1/processors/stamp/versions", "", 400, "nothing new to deploy"),
         ("POST", "/v1/processors/stamp/versions?colour=red", "", 400, "colour"),
         ("POST", "/v1/processors/stamp/rollback", "{\"versoin\":1}", 400, "versoin"),
+        ("GET", "/v1/processors/other/dead-letters", "", 404, "no processor is called `other`; there are stamp"),
+        ("GET", "/v1/processors/stamp/dead-letters?place=x", "", 400, "`x` is not PARTITION, PARTITION/OFFSET or"),
+        ("GET", "/v1/processors/stamp/dead-letters?place=0/7", "", 404, "app.stamp.dlq holds no dead letter in 0/7"),
+        ("GET", "/v1/processors/stamp/dead-letters?limit=0", "", 400, "`limit` is a number from 1 to 1000, not `0`"),
+        ("GET", "/v1/processors/stamp/dead-letters?before=now", "", 400, "what a page gave as `older`, not `now`"),
+        ("GET", "/v1/processors/stamp/dead-letters?colour=red", "", 400, "there are place, before, limit, whole"),
+        ("POST", "/v1/processors/other/dead-letters/replay", "{\"all\":true}", 404, "no processor is called `other`"),
+        ("POST", "/v1/processors/stamp/dead-letters/replay", "{}", 400, "either `{\"places\": [\"0/17-20\"]}` or"),
+        (
+            "POST",
+            "/v1/processors/stamp/dead-letters/replay",
+            "{\"places\":[\"0/9-1\"]}",
+            400,
+            "`0/9-1` is not PARTITION",
+        ),
+        ("PUT", "/v1/hosts/other/drain", "", 404, "no host `other` is alive; there are host"),
         ("DELETE", "/v1/processors/stamp", "", 405, "does not take that method"),
         ("POST", &limit, "", 422, "unknown key `limits.memory`; did you mean `memory-mib`?"),
         ("POST", &format!("{versions}?limits=7"), "", 400, "`limits` is not JSON as it should be"),
@@ -206,6 +228,8 @@ fn the_document_lists_every_route(stage: &Stage) {
         "/metrics",
         "/v1",
         "/v1/hosts",
+        "/v1/hosts/{host}/drain",
+        "/v1/hosts/{host}/serve",
         "/v1/openapi.json",
         "/v1/plan",
         "/v1/processors",
@@ -213,6 +237,8 @@ fn the_document_lists_every_route(stage: &Stage) {
     let own = [
         "",
         "/cutovers",
+        "/dead-letters",
+        "/dead-letters/replay",
         "/deployment",
         "/pause",
         "/resume",

@@ -1,6 +1,8 @@
 //! Two hosts of one application: what is uploaded to one is taken over by both, one of them may be killed at any moment,
 //! and whichever is asked answers. Nothing is lost or doubled, and no partition ever goes back a revision.
 
+#[path = "two_hosts/drained.rs"]
+mod drained;
 #[path = "two_hosts/outputs.rs"]
 mod outputs;
 #[path = "two_hosts/stage.rs"]
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("two_hosts", BrokerKind::Embedded, two_hosts),
         trial("two_hosts", BrokerKind::Kafka, two_hosts),
+        trial("a_drained_host_gives_its_partitions_away", BrokerKind::Embedded, drained::gives_its_partitions_away),
+        trial("a_drained_host_gives_its_partitions_away", BrokerKind::Kafka, drained::gives_its_partitions_away),
         trial("a_host_that_cannot_follow_leaves", BrokerKind::Embedded, a_host_that_cannot_follow_leaves),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

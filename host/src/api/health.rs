@@ -26,6 +26,9 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<&'static str, Proble
 /// What keeps a host from being ready, in words.
 fn troubles(view: &ApplicationView) -> Vec<String> {
     let mut troubles: Vec<String> = view.stuck.iter().cloned().collect();
+    if view.hosts.iter().any(|h| h.name == view.host && h.is_drained) {
+        troubles.push(format!("drained: `wasmill drain {} --undo` has it serve again", view.host));
+    }
     for processor in &view.processors {
         let name = &processor.name;
         troubles.extend(processor.refusal.iter().map(|why| format!("{name}: {why}")));

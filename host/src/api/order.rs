@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::view::{CutoverView, PlanView, StoredView, TopicView};
+use super::letters::{DeadLettersView, LettersWanted, ReplayView};
+use super::view::{CutoverView, HostView, PlanView, StoredView, TopicView};
 
 /// Marks a request that another host has forwarded: it is not forwarded again.
 pub const FORWARDED: &str = "wasmill-forwarded";
@@ -56,6 +57,26 @@ pub enum Order {
     Cutovers {
         processor: String,
     },
+    /// Records that could not be processed.
+    DeadLetters {
+        processor: String,
+        wanted: LettersWanted,
+    },
+    /// A host gives its partitions away and takes none, or serves again.
+    Drain {
+        host: String,
+        is_drained: bool,
+        /// Another host asks: it is done here or nowhere.
+        is_forwarded: bool,
+    },
+    /// Dead letters are sent to their inputs again.
+    Replay {
+        processor: String,
+        /// All if none is named.
+        places: Vec<String>,
+        again: bool,
+        shared: bool,
+    },
     /// What applying a manifest would change.
     Plan {
         manifest: String,
@@ -76,6 +97,9 @@ pub enum Answer {
     },
     Stored(StoredView),
     Cutovers(Vec<CutoverView>),
+    DeadLetters(DeadLettersView),
+    Replayed(ReplayView),
+    Host(HostView),
     Plan(PlanView),
     /// Whether the topic was made; else it was there.
     Ensured {
@@ -87,6 +111,8 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refused {
+    /// What was asked for does not read as it should.
+    Malformed(String),
     /// There is no such thing.
     Unknown(String),
     /// Somebody else was faster, or it does not fit the present state.

@@ -47,6 +47,7 @@ impl Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::Malformed(detail) => Self::bad_request(detail),
             Refused::Unknown(detail) => Self::unknown(detail),
             Refused::Conflict { current, why } => {
                 Self { current_revision: Some(current), ..Self::new(StatusCode::CONFLICT, "conflict", why) }

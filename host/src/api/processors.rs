@@ -1,4 +1,4 @@
-//! Routes that show processors, tasks, hosts and stores, and that pause and resume.
+//! Routes that show processors, tasks and stores, and that pause and resume.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -12,7 +12,7 @@ use super::Api;
 use super::order::{Answer, FORWARDED, Order};
 use super::problem::Problem;
 use super::versions::base_of;
-use super::view::{ApplicationView, HostView, ProcessorView, StoredView, TaskView};
+use super::view::{ApplicationView, ProcessorView, StoredView, TaskView};
 
 /// The revision that a change led to.
 #[derive(Serialize, ToSchema)]
@@ -99,12 +99,6 @@ fn key_of(text: &str) -> Result<Vec<u8>, Problem> {
     let Some(encoded) = text.strip_prefix("base64:") else { return Ok(text.as_bytes().to_vec()) };
     let decoded = STANDARD.decode(encoded).or_else(|_| URL_SAFE.decode(encoded));
     decoded.map_err(|error| Problem::bad_request(format!("what follows `base64:` is not base64: {error}")))
-}
-
-/// Hosts that are alive.
-#[utoipa::path(get, path = "/v1/hosts", responses((status = 200, body = Vec<HostView>)))]
-pub(super) async fn hosts(State(api): State<Api>) -> Json<Vec<HostView>> {
-    Json((api.view)().hosts)
 }
 
 pub(super) fn processor(api: &Api, name: &str) -> Result<ProcessorView, Problem> {

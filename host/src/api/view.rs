@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,7 +24,7 @@ pub struct ApplicationView {
     pub stuck: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HostView {
     pub name: String,
     pub wasmill: String,
@@ -31,9 +33,11 @@ pub struct HostView {
     pub prepared: BTreeMap<String, CandidateView>,
     /// By processor: the partitions that it has.
     pub tasks: BTreeMap<String, Vec<i32>>,
+    /// It gives its partitions to others, and takes none until it is asked to serve.
+    pub is_drained: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CandidateView {
     pub revision: u64,
     pub refusal: Option<String>,
@@ -153,6 +157,15 @@ pub struct StoredView {
 pub enum BytesView {
     Text(String),
     Base64(String),
+}
+
+impl BytesView {
+    pub fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64(STANDARD.encode(bytes)),
+        }
+    }
 }
 
 /// From `offset` on, records belong to `version`.

@@ -27,6 +27,9 @@ pub struct HostRecord {
     /// By processor: the partitions that it has, so that others can send questions about them here.
     #[serde(default)]
     pub tasks: BTreeMap<String, Vec<i32>>,
+    /// It has given its partitions to others, or is about to, and takes none until it is asked to serve.
+    #[serde(default)]
+    pub is_drained: bool,
 }
 
 /// How far a host is with a candidate.
@@ -93,6 +96,7 @@ mod tests {
             at_ms: 0,
             prepared: prepared.iter().map(one).collect(),
             tasks: BTreeMap::new(),
+            is_drained: false,
         }
     }
 

@@ -179,6 +179,17 @@ impl Tail {
     /// # Errors
     /// The topic is not known, or an open transaction keeps its end away for a long while.
     pub fn read_from(&self, topic: &str, offset: i64) -> Result<Vec<TopicRecord>, FeedError> {
+        let mut records = Vec::new();
+        self.visit(topic, offset, |record| records.push(record))?;
+        records.sort_by_key(|r| (r.partition, r.offset));
+        Ok(records)
+    }
+
+    /// Shows each of them, in the order of each partition, and keeps none.
+    ///
+    /// # Errors
+    /// The topic is not known, or an open transaction keeps its end away for a long while.
+    pub fn visit(&self, topic: &str, offset: i64, visit: impl FnMut(TopicRecord)) -> Result<(), FeedError> {
         let failed = |doing, error| FeedError::Kafka { doing, topic: topic.to_owned(), error };
         let metadata = self.ends.fetch_metadata(Some(topic), PATIENCE).map_err(|e| failed("find", e))?;
         let count = metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len()) as i32;
@@ -194,14 +205,18 @@ impl Tail {
             }
         }
         self.consumer.assign(&list).map_err(|e| failed("read", e))?;
-        let records = self.collect(topic, ends);
+        let visited = self.visit_until(topic, ends, visit);
         self.consumer.unassign().map_err(|e| failed("read", e))?;
-        records
+        visited
     }
 
-    fn collect(&self, topic: &str, mut ends: BTreeMap<i32, i64>) -> Result<Vec<TopicRecord>, FeedError> {
+    fn visit_until(
+        &self,
+        topic: &str,
+        mut ends: BTreeMap<i32, i64>,
+        mut visit: impl FnMut(TopicRecord),
+    ) -> Result<(), FeedError> {
         let failed = |error| FeedError::Kafka { doing: "read", topic: topic.to_owned(), error };
-        let mut records = Vec::new();
         let mut until = Instant::now() + PATIENCE;
         while !ends.is_empty() {
             let polled = self.consumer.poll(Duration::from_millis(20));
@@ -210,7 +225,7 @@ impl Tail {
                 let message = message.map_err(failed)?;
                 let end = ends.get(&message.partition()).copied().unwrap_or(0);
                 if message.offset() < end {
-                    records.push(record_of(&message));
+                    visit(record_of(&message));
                     until = Instant::now() + PATIENCE;
                 }
                 if message.offset() + 1 < end {
@@ -229,8 +244,7 @@ impl Tail {
                 return Err(FeedError::Stalled { topic: topic.to_owned(), seconds: PATIENCE.as_secs() });
             }
         }
-        records.sort_by_key(|r| (r.partition, r.offset));
-        Ok(records)
+        Ok(())
     }
 }
 

@@ -14,6 +14,10 @@ pub(super) fn text(command: &RemoteCommand, answer: &Value) -> String {
             deployed(processor, answer) + "\n"
         }
         RemoteCommand::Pause { processor, .. } => format!("{processor}: paused, revision {}\n", answer["revision"]),
+        RemoteCommand::Drain { undo: false, .. } => {
+            format!("{}: drained, has no partitions; `--undo` has it serve again\n", word(&answer["name"]))
+        }
+        RemoteCommand::Drain { undo: true, .. } => format!("{}: serves\n", word(&answer["name"])),
         RemoteCommand::Resume { processor, .. } => format!("{processor}: running, revision {}\n", answer["revision"]),
     }
 }
@@ -57,7 +61,8 @@ fn lines(answer: &Value, line: fn(&Value) -> String) -> String {
 }
 
 fn status(answer: &Value) -> String {
-    let hosts: Vec<&str> = list(&answer["hosts"]).iter().map(|h| word(&h["name"])).collect();
+    let host = |h: &Value| word(&h["name"]).to_owned() + if h["is_drained"] == true { " (drained)" } else { "" };
+    let hosts: Vec<String> = list(&answer["hosts"]).iter().map(host).collect();
     let mut text = format!(
         "{} on {}, broker {}, wasmill {}\n",
         word(&answer["application"]),

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::components::{Components, tick_interval};
@@ -34,6 +35,8 @@ pub(super) struct Fleet {
     paused: Mutex<BTreeSet<String>>,
     /// By processor and worker: where it notes what it is about to do.
     notes: BTreeMap<(String, u16), PathBuf>,
+    /// Nobody is served here, as an operator wants it.
+    is_drain_wanted: AtomicBool,
     /// A thread that drops what workers have replaced.
     reaper: crossbeam_channel::Sender<Retired>,
 }
@@ -59,7 +62,8 @@ impl Fleet {
         };
         let notes = topology.processors.iter().flat_map(of).collect();
         let (workers, paused, reaper) = (Mutex::default(), Mutex::default(), start_reaper()?);
-        Ok(Self { topology, kafka, components, tables, stores, notes, workers, paused, reaper })
+        let is_drain_wanted = AtomicBool::new(false);
+        Ok(Self { topology, kafka, components, tables, stores, notes, workers, paused, is_drain_wanted, reaper })
     }
 
     /// Has every worker of a processor run this version: starts them, or orders its adoption. False if one takes no
@@ -167,6 +171,35 @@ impl Fleet {
     /// Has a worker give its partitions to others, since it cannot serve them. Its next adoption starts it anew.
     pub fn leave(&self, processor: &str, index: u16) {
         self.lock().iter().filter(|w| w.processor == processor && w.index == index).for_each(|w| w.leave());
+    }
+
+    /// Whether this host shall serve nobody. The control thread follows at its next turn.
+    pub fn want_drain(&self, is_wanted: bool) {
+        self.is_drain_wanted.store(is_wanted, Ordering::Relaxed);
+    }
+
+    pub fn is_drain_wanted(&self) -> bool {
+        self.is_drain_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Has all workers give their partitions to others, and end.
+    pub fn leave_all(&self) {
+        self.lock().iter().for_each(|w| w.leave());
+    }
+
+    /// Lets go of workers that have left and ended. Gives their number.
+    pub fn let_go(&self) -> usize {
+        let gone: Vec<_> = self.lock().extract_if(.., |w| w.is_leaving() && w.has_ended()).collect();
+        for worker in &gone {
+            match worker.join() {
+                None | Some(Ended::Worker(End::Stopped { is_clean: true })) => {}
+                Some(ended) => {
+                    let (processor, index, why) = (&worker.processor, worker.index, why(&ended));
+                    tracing::warn!(processor, worker = index, why, "a worker that left its group did not end as asked");
+                }
+            }
+        }
+        gone.len()
     }
 
     /// Processor, number and latest status of every worker.

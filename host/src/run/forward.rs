@@ -6,11 +6,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 
-use crate::api::{FORWARDED, Refused, StoredView};
+use super::drain::DRAIN_MAX;
+use crate::api::{FORWARDED, HostView, Refused, StoredView};
 use crate::remote::escaped;
 
 /// The other host's worker answers within 5 s; whoever asked waits for both.
 const ANSWER_MAX: Duration = Duration::from_secs(8);
+
+/// The other host waits for its own workers to leave, and then answers.
+const DRAIN_ANSWER_MAX: Duration = DRAIN_MAX.saturating_add(Duration::from_secs(10));
 
 /// Cheap to clone; used from any thread that may block.
 #[derive(Clone, Debug)]
@@ -33,12 +37,37 @@ impl Forwarder {
     pub fn stored(&self, address: &str, processor: &str, store: &str, key: &[u8]) -> Result<StoredView, Refused> {
         let (processor, store, key) = (escaped(processor), escaped(store), escaped(&as_text(key)));
         let url = format!("http://{address}/v1/processors/{processor}/stores/{store}/{key}");
-        let mut request = self.agent.get(url).header(FORWARDED, "1");
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        self.answer(address, self.marked(self.agent.get(url)).call())
+    }
+
+    /// Has another host drain or serve.
+    ///
+    /// # Errors
+    /// What that host says, or that it does not answer.
+    pub fn drain(&self, address: &str, host: &str, is_drained: bool) -> Result<HostView, Refused> {
+        let word = if is_drained { "drain" } else { "serve" };
+        let url = format!("http://{address}/v1/hosts/{}/{word}", escaped(host));
+        let request = self.agent.put(url).config().timeout_global(Some(DRAIN_ANSWER_MAX)).build();
+        let request = self.marked(request);
+        self.answer(address, request.send_empty())
+    }
+
+    fn marked<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        let request = request.header(FORWARDED, "1");
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
         }
-        let unreachable = |e: ureq::Error| Refused::Unavailable(format!("the host at {address} has it, but: {e}"));
-        let mut response = request.call().map_err(unreachable)?;
+    }
+
+    fn answer<T: serde::de::DeserializeOwned>(
+        &self,
+        address: &str,
+        answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, Refused> {
+        let unreachable =
+            |e: ureq::Error| Refused::Unavailable(format!("the host at {address} is the one to ask, but: {e}"));
+        let mut response = answered.map_err(unreachable)?;
         let status = response.status();
         if status.is_success() {
             return response.body_mut().read_json().map_err(unreachable);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::{Overview, Refusal};
+use super::dlq::{Desk, Page, Range};
 use super::fleet::Fleet;
 use super::forward::Forwarder;
 use super::operator::{Deploy, Operator};
@@ -52,7 +53,7 @@ impl Interface {
             host: self.topology.host.id.clone(),
             wasmill: env!("CARGO_PKG_VERSION").to_owned(),
             bootstrap: self.kafka.get("bootstrap.servers").cloned().unwrap_or_default(),
-            hosts: overview.hosts.iter().map(|(name, record)| host(name, record)).collect(),
+            hosts: overview.hosts.iter().map(|(name, record)| host_view(name, record)).collect(),
             processors: self.topology.processors.iter().map(processor).collect(),
             stuck: overview.stuck.clone(),
         }
@@ -113,6 +114,17 @@ impl Interface {
                 self.stored(&processor, &store, &key, is_forwarded).map(Answer::Stored)
             }
             Order::Cutovers { processor } => self.cutovers(&processor),
+            Order::Drain { host, is_drained, is_forwarded } => {
+                self.drain(&host, is_drained, is_forwarded).map(Answer::Host)
+            }
+            Order::DeadLetters { processor, wanted } => {
+                let page = Page::new(&wanted)?;
+                Ok(Answer::DeadLetters(self.desk(&processor)?.page(&page)?))
+            }
+            Order::Replay { processor, places, again, shared } => {
+                let ranges = Range::all(&places)?;
+                Ok(Answer::Replayed(self.desk(&processor)?.replay(&ranges, again, shared)?))
+            }
             Order::Plan { manifest, components } => {
                 let catalog = &self.overview.get().catalog;
                 let existing = self.admin()?.topics().map_err(|e| Refused::Unavailable(e.to_string()))?;
@@ -159,7 +171,7 @@ impl Interface {
             partition: found.partition.0,
             sequence: found.sequence,
             position: inputs.zip(found.next.iter().map(|o| o.0)).collect(),
-            value: found.value.map(bytes),
+            value: found.value.as_deref().map(BytesView::of),
         })
     }
 
@@ -180,26 +192,26 @@ impl Interface {
         Err(Refused::Unavailable(text))
     }
 
-    fn cutovers(&self, processor: &str) -> Result<Answer, Refused> {
-        if self.topology.processor(processor).is_none() {
+    fn declared(&self, processor: &str) -> Result<&ProcessorSettings, Refused> {
+        self.topology.processor(processor).ok_or_else(|| {
             let names: Vec<&str> = self.topology.processors.iter().map(|p| p.name.as_str()).collect();
             let names = names.join(", ");
-            return Err(Refused::Unknown(format!("no processor is called `{processor}`; there are {names}")));
-        }
+            Refused::Unknown(format!("no processor is called `{processor}`; there are {names}"))
+        })
+    }
+
+    fn desk(&self, processor: &str) -> Result<Desk<'_>, Refused> {
+        Ok(Desk { topology: &self.topology, processor: self.declared(processor)?, kafka: &self.kafka })
+    }
+
+    fn cutovers(&self, processor: &str) -> Result<Answer, Refused> {
+        self.declared(processor)?;
         let unavailable = |error: crate::kafka::FeedError| Refused::Unavailable(error.to_string());
         let tail = Tail::new(&self.kafka).map_err(unavailable)?;
         let told = tail.cutovers(&self.topology.control_topics().cutovers, processor).map_err(unavailable)?;
         let cutovers: Vec<CutoverView> =
             told.iter().filter_map(|r| serde_json::from_slice(r.value.as_deref()?).ok()).collect();
         Ok(Answer::Cutovers(cutovers))
-    }
-}
-
-fn bytes(value: Vec<u8>) -> BytesView {
-    use base64::Engine as _;
-    match String::from_utf8(value) {
-        Ok(text) => BytesView::Text(text),
-        Err(error) => BytesView::Base64(base64::engine::general_purpose::STANDARD.encode(error.as_bytes())),
     }
 }
 
@@ -214,7 +226,7 @@ impl From<Refusal> for Refused {
     }
 }
 
-fn host(name: &str, record: &HostRecord) -> HostView {
+pub(super) fn host_view(name: &str, record: &HostRecord) -> HostView {
     let prepared = record
         .prepared
         .iter()
@@ -225,6 +237,7 @@ fn host(name: &str, record: &HostRecord) -> HostView {
         address: record.address.clone(),
         prepared: prepared.collect(),
         tasks: record.tasks.clone(),
+        is_drained: record.is_drained,
     }
 }
 

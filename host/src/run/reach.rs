@@ -1,5 +1,5 @@
-//! How a command reaches an application's Kafka: the one of the manifest or `--bootstrap`, or the embedded broker, which
-//! it starts itself on the data folder of a host that is not running.
+//! How a command reaches an application's Kafka: the one of the manifest or `--bootstrap`, or the embedded broker: that of
+//! the host which runs in the data folder, else one that the command starts there itself.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,6 +8,8 @@ use wasmill_broker::Broker;
 
 use super::folder::{DataFolder, FolderError};
 use super::host::{RunError, connect};
+use crate::config;
+use crate::remote::{self, Address};
 use crate::topology::{ProcessorSettings, Topology};
 
 /// Why a command did not do what was asked.
@@ -33,15 +35,18 @@ impl Reach {
         if let Some(kafka) = &topology.kafka {
             return Ok(Self { kafka: kafka.clone(), broker: None, _folder: None });
         }
-        let folder = DataFolder::open(&PathBuf::from(&topology.host.data), &topology.host.id).map_err(|error| {
-            let hint = match &error {
-                FolderError::InUse { .. } => {
-                    "; or reach the embedded broker of a running host with `--bootstrap`: its address is in the host's log"
-                }
-                _ => "",
-            };
-            CommandError::Wrong(format!("{error}{hint}"))
-        })?;
+        let data = PathBuf::from(&topology.host.data);
+        let folder = match DataFolder::open(&data, &topology.host.id) {
+            Ok(folder) => folder,
+            Err(error @ FolderError::InUse { .. }) => {
+                let hint = "; or reach the embedded broker of a running host with `--bootstrap`: its address is in the host's log";
+                let told = Address::find(None, &data, config::token()).and_then(|host| remote::bootstrap(&host));
+                let address = told.map_err(|why| CommandError::Wrong(format!("{error}{hint} ({why})")))?;
+                let kafka = BTreeMap::from([("bootstrap.servers".to_owned(), address)]);
+                return Ok(Self { kafka, broker: None, _folder: None });
+            }
+            Err(error) => return Err(CommandError::Wrong(error.to_string())),
+        };
         let (broker, kafka) = connect(topology, &folder).map_err(|error: RunError| failed(&error))?;
         Ok(Self { kafka, broker, _folder: Some(folder) })
     }

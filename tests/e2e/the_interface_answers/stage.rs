@@ -17,7 +17,7 @@ pub struct Stage {
     pub application: Application,
     /// The component's file.
     pub component: Vec<u8>,
-    broker: Broker,
+    pub broker: Broker,
 }
 
 pub fn application() -> (Broker, Application) {
@@ -45,11 +45,16 @@ impl Stage {
 
     /// Sends records and waits until the running version has processed them.
     pub fn process(&self, count: usize) {
+        let key = |number: usize| format!("key-{}", number % KEYS);
+        self.process_these((0..count).map(|number| (key(number), "value".to_owned())));
+    }
+
+    /// The same of records with these keys and values.
+    pub fn process_these(&self, records: impl ExactSizeIterator<Item = (String, String)>) {
         let producer = Producer::new(&self.broker, &[("partitioner", "murmur2_random")]);
-        let before = self.committed();
-        for number in 0..count {
-            let key = format!("key-{}", number % KEYS);
-            let (key, value) = (Some(key.as_bytes()), Some(&b"value"[..]));
+        let (before, count) = (self.committed(), records.len());
+        for (key, value) in records {
+            let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
             producer.send(&Sent { topic: "in", partition: None, key, value, headers: &[], timestamp_ms: None });
         }
         producer.places();

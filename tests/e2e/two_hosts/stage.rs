@@ -39,8 +39,15 @@ pub fn manifest(more: &str) -> String {
 
 impl Stage {
     pub fn new(kind: BrokerKind) -> anyhow::Result<Self> {
+        Self::with(kind, |manifest| manifest)
+    }
+
+    /// With another manifest than the usual one.
+    pub fn with(kind: BrokerKind, edit: fn(String) -> String) -> anyhow::Result<Self> {
         let broker = Broker::start(kind)?;
         let application = Application::new(&broker, &manifest(""));
+        let path = application.folder().join("wasmill.toml");
+        std::fs::write(&path, edit(std::fs::read_to_string(&path)?))?;
         let hosts = NAMES.into_iter().map(|name| start(&application, name)).collect();
         Ok(Self { hosts, application, broker })
     }

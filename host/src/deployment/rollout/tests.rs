@@ -90,6 +90,7 @@ impl World {
                         at_ms: 0,
                         prepared,
                         tasks: BTreeMap::new(),
+                        is_drained: false,
                     },
                 )
             })

@@ -1,5 +1,7 @@
 //! The turns of the control thread: read, take what was asked for and what was prepared, look at the workers, act, tell.
 
+mod draining;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,6 +59,8 @@ pub(super) struct Turning {
     /// Where this host's interface listens, once it does.
     address: Arc<Mutex<Option<String>>>,
     has_news: bool,
+    /// Workers have left, or are leaving, and none is started.
+    is_drained: bool,
 }
 
 impl Turning {
@@ -94,6 +98,7 @@ impl Turning {
             overview,
             address,
             has_news: false,
+            is_drained: false,
         })
     }
 
@@ -125,6 +130,7 @@ impl Turning {
         }
         self.take_requests();
         self.take_prepared();
+        self.follow_drain();
         self.look_at_waits();
         if self.stuck.is_none() {
             self.look_at_workers();
@@ -281,9 +287,11 @@ impl Turning {
         }
     }
 
+    /// A drained host follows without workers.
     fn adopt(&mut self, processor: &str, active: &Active) {
         let Some(ready) = self.ready.get(&(processor.to_owned(), active.number)) else { return };
-        match self.parts.fleet.adopt(ready, active) {
+        let adopted = if self.is_drained { Ok(true) } else { self.parts.fleet.adopt(ready, active) };
+        match adopted {
             Ok(false) => self.rollout.forget_adoption(processor),
             Ok(true) => {
                 self.adopted.insert(processor.to_owned(), active.revision);
@@ -348,6 +356,7 @@ impl Turning {
             at_ms: 0,
             prepared: self.rollout.preparations(&self.catalog),
             tasks: self.parts.fleet.partitions(),
+            is_drained: self.is_drained,
         };
         let now = self.clock.monotonic();
         let is_known = self.told.as_ref().is_some_and(|(told, at)| *told == record && now - *at < TELL_INTERVAL);

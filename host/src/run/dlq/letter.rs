@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::desk::Age;
+use crate::api::{BytesView, DeadLetterView, HeaderView, Refused, WholeView};
 use crate::client::VALUE_LEFT_OUT_HEADER;
 use crate::kafka::TopicRecord;
 use crate::record::ADDRESSEE_HEADER;
@@ -29,6 +29,14 @@ pub struct Range {
 }
 
 impl Range {
+    /// All of what HTTP brings.
+    ///
+    /// # Errors
+    /// The first that is none.
+    pub(in crate::run) fn all(places: &[String]) -> Result<Vec<Self>, Refused> {
+        places.iter().map(|place| place.parse().map_err(Refused::Malformed)).collect()
+    }
+
     pub fn holds(&self, partition: i32, offset: i64) -> bool {
         self.partition == partition && (self.first..=self.last).contains(&offset)
     }
@@ -89,6 +97,11 @@ impl Letter {
         message.lines().next().unwrap_or_default().to_owned()
     }
 
+    /// Where it stands among all letters of the processor.
+    pub fn age(&self) -> Age {
+        (self.record.timestamp_ms, self.record.partition, self.record.offset)
+    }
+
     /// Where the record was read.
     pub fn position(&self) -> String {
         self.header("__wasmill.errors.position").unwrap_or_default()
@@ -140,28 +153,35 @@ impl Letter {
         Ok((topic, TopicRecord { partition, headers, ..self.record.clone() }))
     }
 
-    /// What a list tells of it.
-    pub fn row(&self, is_sent: bool) -> Value {
-        json!({
-            "partition": self.record.partition,
-            "offset": self.record.offset,
-            "timestamp_ms": self.record.timestamp_ms,
-            "kind": self.kind(),
-            "message": self.header("__wasmill.errors.message"),
-            "position": self.position(),
-            "version": self.header("__wasmill.errors.version"),
-            "attempts": self.header("__wasmill.errors.attempts"),
-            "sent_again": is_sent,
-        })
+    /// What is shown of it; with key, value and headers where it is shown whole.
+    pub fn view(&self, is_sent: bool, is_whole: bool) -> DeadLetterView {
+        DeadLetterView {
+            place: self.place(),
+            partition: self.record.partition,
+            offset: self.record.offset,
+            timestamp_ms: self.record.timestamp_ms,
+            kind: self.kind(),
+            message: self.header("__wasmill.errors.message"),
+            position: self.position(),
+            version: self.header("__wasmill.errors.version"),
+            attempts: self.header("__wasmill.errors.attempts"),
+            sent_again: is_sent,
+            whole: is_whole.then(|| self.whole()),
+        }
     }
-}
 
-/// Bytes in JSON: as text where they are text.
-pub(super) fn bytes_json(bytes: Option<&[u8]>) -> Value {
-    match bytes.map(|b| (b, std::str::from_utf8(b))) {
-        None => Value::Null,
-        Some((_, Ok(text))) => json!({"text": text}),
-        Some((bytes, Err(_))) => json!({"base64": BASE64_STANDARD.encode(bytes)}),
+    fn whole(&self) -> WholeView {
+        let TopicRecord { key, value, headers, .. } = &self.record;
+        let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(BytesView::of);
+        let header = |(name, value): &(String, _)| HeaderView { name: name.clone(), value: bytes(value) };
+        WholeView { key: bytes(key), value: bytes(value), headers: headers.iter().map(header).collect() }
+    }
+
+    /// Key, value and headers of the record.
+    pub fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let TopicRecord { key, value, headers, .. } = &self.record;
+        length(key) + length(value) + headers.iter().map(|(name, value)| name.len() + length(value)).sum::<usize>()
     }
 }
 
