@@ -10,6 +10,9 @@ use crate::stage::Stage;
 /// Bursts until a kill meets something in progress.
 const TRIES_MAX: u32 = 10;
 
+/// How often a burst is doubled at most: a quick machine is done with a small one before any kill.
+const DOUBLED_MAX: u32 = 4;
+
 /// A reader that gets nothing for so long has everything that is decided.
 const QUIET: Duration = Duration::from_millis(100);
 
@@ -18,6 +21,8 @@ pub struct Line {
     round: Round,
     /// Seen in this round before the kill.
     results: u64,
+    /// From the end of the burst to the kill.
+    delay_ms: u64,
     /// Requests sent before the kill that had no committed result then.
     in_progress: u64,
     /// From the kill to the next result.
@@ -28,15 +33,17 @@ pub struct Line {
 }
 
 pub fn play(stage: &mut Stage, round: &Round) -> anyhow::Result<Line> {
-    let Round { target, burst, meanwhile, .. } = *round;
+    let Round { target, meanwhile, .. } = *round;
     for tries in 1..=TRIES_MAX {
+        let burst = round.burst << (tries - 1).min(DOUBLED_MAX);
+        let delay_ms = round.delay_ms / u64::from(tries);
         let begun = stage.progress.results;
         stage.send(burst)?;
         let least = round.results_min.min(burst / 3);
         stage.wait("results before the kill", |it| it.progress.results >= begun + least)?;
         stage.send(burst)?;
         // No condition is waited for: the moment is to be any moment.
-        std::thread::sleep(Duration::from_millis(round.delay_ms));
+        std::thread::sleep(Duration::from_millis(delay_ms));
         let (asked, results) = (stage.requests_sent(), stage.progress.results - begun);
         let killed = Instant::now();
         strike(stage, target);
@@ -55,7 +62,7 @@ pub fn play(stage: &mut Stage, round: &Round) -> anyhow::Result<Line> {
         stage.wait("results after the kill", |it| it.progress.results > before)?;
         if in_progress > 0 {
             let (back, restored) = (killed.elapsed(), stage.host.restored());
-            return Ok(Line { round: *round, results, in_progress, back, restored, tries });
+            return Ok(Line { round: *round, results, delay_ms, in_progress, back, restored, tries });
         }
     }
     anyhow::bail!("{TRIES_MAX} kills met nothing in progress: such kills show nothing")
@@ -87,7 +94,8 @@ fn start_host(stage: &mut Stage, round: &Round) -> anyhow::Result<()> {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Round { target, delay_ms, again_after_ms, .. } = self.round;
+        let Round { target, again_after_ms, .. } = self.round;
+        let delay_ms = self.delay_ms;
         let what = match target {
             Target::Host => "host".to_owned(),
             Target::HostTwice => format!("host, and {again_after_ms} ms into its next life again,"),
