@@ -87,12 +87,12 @@ impl<C: Client> Worker<C> {
         }
     }
 
-    /// Exchanges versions once no effect of the present one is left unsealed.
-    pub(super) fn adopt_if_ready(&mut self) {
+    /// Exchanges versions once no effect of the present one is left unsealed; gives whether it did.
+    pub(super) fn adopt_if_ready(&mut self) -> bool {
         if self.adopting.is_none() || self.tasks.values().any(Task::has_effects) {
-            return;
+            return false;
         }
-        let Some(adoption) = self.adopting.take() else { return };
+        let Some(adoption) = self.adopting.take() else { return false };
         let exchanging = Exchanging { wall: self.clock.monotonic(), cpu: self.clock.thread_cpu() };
         let adopted = exchanging.wall;
         let Adoption { active, instance, on_error, tick_interval, may_return, has_probation, retire } = *adoption;
@@ -113,6 +113,7 @@ impl<C: Client> Worker<C> {
         self.halted = None;
         self.exchanging = Some(exchanging);
         self.counters.adoptions += 1;
+        true
     }
 
     /// Keeps the latest version that has proved itself as the judge of the new one. One that is still on probation, or was
