@@ -1,6 +1,8 @@
 //! Components of a topology, compiled and linked: every problem of every component at once, before anything runs.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::topology::{LimitSettings, ProcessorSettings, Topology};
@@ -19,9 +21,21 @@ pub struct Components {
     /// Does not: for processors that their manifest trusts.
     untimed: Cache,
     engines: [Engine; 2],
+    /// Latest last: most versions differ from the one before in settings only.
+    recent: Mutex<VecDeque<Recent>>,
+}
+
+/// Compiled components that are kept at hand. Versions at work keep their own.
+const RECENT_MAX: usize = 8;
+
+struct Recent {
+    digest: String,
+    is_timed: bool,
+    prepared: Prepared,
 }
 
 /// One processor's component, ready to make versions for its workers.
+#[derive(Clone)]
 pub struct Prepared {
     pub component: Component,
     pub bytes: usize,
@@ -69,7 +83,8 @@ impl Components {
         let compiler = Compiler::Child { program: program.to_owned(), limits: CompileLimits::default() };
         let engines = [engine(true)?, engine(false)?];
         let open = |engine: &Engine| open(engine.clone(), compiler.clone());
-        Ok(Self { base: base.to_owned(), timed: open(&engines[0])?, untimed: open(&engines[1])?, engines })
+        let recent = Mutex::default();
+        Ok(Self { base: base.to_owned(), timed: open(&engines[0])?, untimed: open(&engines[1])?, engines, recent })
     }
 
     /// The component file that the manifest names.
@@ -94,7 +109,33 @@ impl Components {
         let cache = if processor.limits.is_timed { &self.timed } else { &self.untimed };
         let compiled = cache.component(bytes, &limits_of(&processor.limits));
         let component = compiled.map_err(|error| error.to_string())?;
-        Ok(Prepared { component, bytes: bytes.len() })
+        let prepared = Prepared { component, bytes: bytes.len() };
+        let mut recent = self.recent();
+        if recent.len() == RECENT_MAX {
+            recent.pop_front();
+        }
+        let (digest, is_timed) = (prepared.component.digest().to_string(), processor.limits.is_timed);
+        recent.push_back(Recent { digest, is_timed, prepared: prepared.clone() });
+        Ok(prepared)
+    }
+
+    /// As [`Self::prepare_bytes`], of a component that may be at hand already; else `fetch` gets its bytes.
+    ///
+    /// # Errors
+    /// It cannot be fetched, or does not run here.
+    pub fn prepare_known(
+        &self,
+        processor: &ProcessorSettings,
+        digest: &str,
+        fetch: impl FnOnce() -> Result<Vec<u8>, String>,
+    ) -> Result<Prepared, String> {
+        let is_it = |r: &&Recent| r.digest == digest && r.is_timed == processor.limits.is_timed;
+        let found = self.recent().iter().find(is_it).map(|r| r.prepared.clone());
+        found.map_or_else(|| self.prepare_bytes(processor, &fetch()?), Ok)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, VecDeque<Recent>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A version of its own for one worker.

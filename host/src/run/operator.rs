@@ -101,16 +101,14 @@ impl Operator {
         deploy: &Deploy,
         active: Option<VersionSpec>,
     ) -> Result<VersionSpec, Refusal> {
-        let try_out = |bytes: &[u8]| {
-            ready::try_out(&self.topology, &self.components, wanted, bytes).map(drop).map_err(Refusal::Unfit)
-        };
+        let Self { topology, components, files, .. } = self;
         match (&deploy.component, active) {
             (Some(bytes), _) => {
-                try_out(bytes)?;
-                self.files.upload(bytes).map_err(Refusal::Unavailable)
+                ready::try_out(topology, components, wanted, bytes).map_err(Refusal::Unfit)?;
+                files.upload(bytes).map_err(Refusal::Unavailable)
             }
             (None, Some(active)) => {
-                try_out(&self.files.fetch(&active).map_err(Refusal::Unavailable)?)?;
+                ready::try_out_known(topology, components, wanted, files, &active).map_err(Refusal::Unfit)?;
                 Ok(active)
             }
             (None, None) => Err(Refusal::Unfit("nothing is deployed yet: a component is needed".into())),

@@ -37,9 +37,8 @@ impl Preparer {
     pub fn prepare(&self, processor: &str, version: &Version) -> Result<Ready, String> {
         let declared = self.topology.processor(processor);
         let declared = declared.ok_or_else(|| format!("this host's manifest has no processor `{processor}`"))?;
-        let bytes = self.files.fetch(&version.spec)?;
         let settings = with_spec(declared, &version.spec);
-        let prepared = try_out(&self.topology, &self.components, &settings, &bytes)?;
+        let prepared = try_out_known(&self.topology, &self.components, &settings, &self.files, &version.spec)?;
         Ok(Ready { number: version.number, processor: settings, prepared })
     }
 }
@@ -55,7 +54,30 @@ pub(super) fn try_out(
     processor: &ProcessorSettings,
     bytes: &[u8],
 ) -> Result<Prepared, String> {
-    let prepared = components.prepare_bytes(processor, bytes)?;
+    opened(topology, components, processor, components.prepare_bytes(processor, bytes)?)
+}
+
+/// The same for a component that some version has already.
+///
+/// # Errors
+/// It cannot be fetched, or why it does not run here.
+pub(super) fn try_out_known(
+    topology: &Topology,
+    components: &Components,
+    processor: &ProcessorSettings,
+    files: &ComponentFiles,
+    spec: &VersionSpec,
+) -> Result<Prepared, String> {
+    let prepared = components.prepare_known(processor, &spec.digest, || files.fetch(spec))?;
+    opened(topology, components, processor, prepared)
+}
+
+fn opened(
+    topology: &Topology,
+    components: &Components,
+    processor: &ProcessorSettings,
+    prepared: Prepared,
+) -> Result<Prepared, String> {
     let ready = Ready { number: 0, processor: processor.clone(), prepared };
     ready.instance(topology, components, &[])?;
     Ok(ready.prepared)
