@@ -19,8 +19,8 @@ impl Interface {
         self.fleet.want_drain(is_drained);
         // Another request may want the opposite meanwhile.
         let is_changed = || self.fleet.is_drain_wanted() != is_drained;
-        let has_left = |h: &HostRecord| self.fleet.workers().is_empty() && h.tasks.values().all(Vec::is_empty);
-        let is_done = |h: &HostRecord| h.is_drained == is_drained && (!is_drained || has_left(h));
+        // Each processor that has workers has an entry, were it an empty one: what is told decides, not what is there now.
+        let is_done = |h: &HostRecord| h.is_drained == is_drained && (!is_drained || h.tasks.is_empty());
         let overview = self.overview.wait(DRAIN_MAX, |o| is_changed() || o.hosts.get(host).is_some_and(is_done));
         let found = overview.filter(|_| !is_changed()).and_then(|o| o.hosts.get(host).map(|h| host_view(host, h)));
         found.ok_or_else(|| {
