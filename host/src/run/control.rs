@@ -30,7 +30,7 @@ const REQUESTS_MAX: usize = 64;
 /// What others see of the control side.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// Hosts that are alive, this one included.
     pub hosts: BTreeMap<String, HostRecord>,
     /// Revision that the workers of each processor were last given.

@@ -16,6 +16,7 @@ use crate::run::host::RunError;
 use crate::run::patience::Patience;
 use crate::run::published::Published;
 use crate::run::ready::{Preparer, Ready};
+use crate::worker::WorkerStatus;
 
 /// How long one look at the control topics waits: requests and finished preparations are looked at in between.
 const LOOK: Duration = Duration::from_millis(10);
@@ -26,13 +27,17 @@ const TELL_INTERVAL: Duration = Duration::from_secs(5);
 /// A version of a processor that is to be prepared.
 type Job = (String, Box<Version>);
 
+/// Processor, number and latest status of a worker.
+type WorkerOf = (String, u16, Arc<WorkerStatus>);
+
 /// A finished preparation.
 type Prepared = (String, u64, Result<Ready, String>);
 
 pub(super) struct Turning {
     parts: Parts,
     clock: SystemClock,
-    catalog: Catalog,
+    /// Shared with those who look at it: cloned by a change, not by each publication.
+    catalog: Arc<Catalog>,
     hosts: Hosts,
     rollout: Rollout,
     nonce: u64,
@@ -51,10 +56,9 @@ pub(super) struct Turning {
     halts: BTreeMap<(String, u16), u64>,
     patience: Patience,
     stuck: Option<String>,
-    /// Component files in the components topic that versions need, with their lengths.
-    uploads: BTreeMap<String, u64>,
-    /// The log was read to its end: what is folded now is news.
-    is_at_work: bool,
+    /// Component files in the components topic that versions need, with their lengths; known once the log was read to its
+    /// end.
+    uploads: Option<BTreeMap<String, u64>>,
     overview: Arc<Published<Overview>>,
     /// Where this host's interface listens, once it does.
     address: Arc<Mutex<Option<String>>>,
@@ -77,7 +81,7 @@ impl Turning {
         Ok(Self {
             parts,
             clock: SystemClock::new(),
-            catalog: Catalog::default(),
+            catalog: Arc::default(),
             hosts: Hosts::default(),
             rollout,
             nonce: crate::kafka::random(),
@@ -93,8 +97,7 @@ impl Turning {
             halts: BTreeMap::new(),
             patience: Patience::default(),
             stuck: None,
-            uploads: BTreeMap::new(),
-            is_at_work: false,
+            uploads: None,
             overview,
             address,
             has_news: false,
@@ -114,7 +117,7 @@ impl Turning {
             let is_at_end = |topic: &&String| self.parts.reader.is_caught_up(topic);
             let ended = topics.iter().map(is_at_end).collect::<Result<Vec<_>, _>>();
             if ended.map_err(|e| RunError::Control(e.to_string()))?.into_iter().all(|is_at_end| is_at_end) {
-                self.is_at_work = true;
+                self.uploads = Some(self.catalog.uploads());
                 return Ok(());
             }
             if self.clock.monotonic() > until {
@@ -131,9 +134,10 @@ impl Turning {
         self.take_requests();
         self.take_prepared();
         self.follow_drain();
-        self.look_at_waits();
+        let statuses = self.parts.fleet.statuses();
+        self.look_at_waits(&statuses);
         if self.stuck.is_none() {
-            self.look_at_workers();
+            self.look_at_workers(&statuses);
             let now = self.clock.monotonic();
             for action in self.rollout.next(&self.catalog, &self.hosts, now) {
                 self.act(action);
@@ -161,7 +165,7 @@ impl Turning {
         if self.stuck.is_some() {
             return;
         }
-        match self.catalog.fold(record.value.as_deref().unwrap_or_default()) {
+        match Arc::make_mut(&mut self.catalog).fold(record.value.as_deref().unwrap_or_default()) {
             Ok((intent, folded)) => self.folded(intent, folded),
             Err(error) => {
                 let why = format!("the log of deployments holds, at offset {}, {error}", record.offset);
@@ -173,8 +177,8 @@ impl Turning {
 
     fn folded(&mut self, intent: Option<Intent>, folded: Folded) {
         let Some(intent) = intent else { return tracing::warn!(?folded, "a damaged record in the log of deployments") };
-        self.clear_uploads(&intent);
         if let Folded::Accepted { revision } = folded {
+            self.clear_uploads(&intent);
             let events = self.catalog.deployment(&intent.processor).map(|d| &d.events);
             let text = events.and_then(|e| e.last()).map(|e| e.text.clone()).unwrap_or_default();
             tracing::info!(processor = intent.processor, revision, host = intent.host, text, "deployment");
@@ -191,12 +195,13 @@ impl Turning {
 
     /// The host whose change lets go of a component's last version removes its file from the components topic.
     fn clear_uploads(&mut self, intent: &Intent) {
-        let needed: BTreeMap<String, u64> = self.catalog.uploads();
-        let before = std::mem::replace(&mut self.uploads, needed);
-        if intent.host != self.parts.host || !self.is_at_work {
+        let Some(known) = &mut self.uploads else { return };
+        let mut before = std::mem::replace(known, self.catalog.uploads());
+        if intent.host != self.parts.host {
             return;
         }
-        for (upload, bytes) in before.iter().filter(|(upload, _)| !self.uploads.contains_key(*upload)) {
+        before.retain(|upload, _| !known.contains_key(upload));
+        for (upload, bytes) in &before {
             if let Err(error) = self.parts.files.forget(upload, *bytes) {
                 tracing::warn!(%error, upload, "a component that nobody needs stays in the components topic");
             }
@@ -307,35 +312,35 @@ impl Turning {
     }
 
     /// What workers find out about their versions becomes a change that all hosts follow.
-    fn look_at_workers(&mut self) {
-        for (processor, index, status) in self.parts.fleet.statuses() {
-            let Some(active) = self.catalog.deployment(&processor).and_then(|d| d.active) else { continue };
+    fn look_at_workers(&mut self, statuses: &[WorkerOf]) {
+        for (processor, index, status) in statuses {
+            let Some(active) = self.catalog.deployment(processor).and_then(|d| d.active) else { continue };
             let change = match (&status.condemned, &status.halted) {
                 (Some(why), _) if status.revision == active.revision => {
                     Change::Rollback { to: status.returns_to, why: why.clone(), is_automatic: true }
                 }
-                (None, Some(why)) if self.is_new_halt(&processor, index, status.counters.halts) => {
+                (None, Some(why)) if self.is_new_halt(processor, *index, status.counters.halts) => {
                     Change::Halt { why: why.clone() }
                 }
                 _ => continue,
             };
             let now = self.clock.monotonic();
-            if let Some(action) = self.rollout.ask(&self.catalog, &processor, change, now) {
+            if let Some(action) = self.rollout.ask(&self.catalog, processor, change, now) {
                 self.act(action);
             }
         }
     }
 
     /// Partitions that this host cannot serve for long go to hosts that can.
-    fn look_at_waits(&mut self) {
+    fn look_at_waits(&mut self, statuses: &[WorkerOf]) {
         let now = self.clock.monotonic();
-        for (processor, index, status) in self.parts.fleet.statuses() {
-            if self.patience.is_over(&processor, index, status.waits_for.is_some(), now) {
-                let why = self.refusals.get(&processor).or(self.stuck.as_ref()).cloned().unwrap_or_default();
+        for (processor, index, status) in statuses {
+            if self.patience.is_over(processor, *index, status.waits_for.is_some(), now) {
+                let why = self.refusals.get(processor).or(self.stuck.as_ref()).cloned().unwrap_or_default();
                 let text =
                     "leaves its group: its partitions were committed under a newer revision, which does not run here";
                 tracing::error!(processor, worker = index, revision = status.waits_for, why, "{text}");
-                self.parts.fleet.leave(&processor, index);
+                self.parts.fleet.leave(processor, *index);
             }
         }
     }
