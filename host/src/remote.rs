@@ -47,7 +47,7 @@ pub enum RemoteCommand {
         on_error: Option<String>,
         /// With `--on-error retry`: how often.
         #[arg(long, requires = "on_error")]
-        retry_times: Option<u32>,
+        retry_times: Option<u64>,
         /// With `--on-error retry`: after how long at first.
         #[arg(long, requires = "on_error")]
         retry_backoff_ms: Option<u64>,
@@ -224,17 +224,26 @@ pub fn whole(address: &Address, patience: Duration) -> Result<Value, RemoteError
 /// # Errors
 /// It does not answer, or refuses.
 pub fn bootstrap(address: &Address) -> Result<String, RemoteError> {
-    let answer = Remote::new(address).get("/v1")?;
+    let answer = whole(address, ask::ANSWER_MAX)?;
     let told = answer["bootstrap"].as_str().filter(|told| !told.is_empty());
     told.map(str::to_owned).ok_or_else(|| RemoteError::Refused("the host does not tell where its broker is".to_owned()))
 }
 
 fn deploy(remote: &Remote, command: &RemoteCommand) -> Result<Value, RemoteError> {
-    let RemoteCommand::Deploy { processor, component, settings, limits, note, state_format, if_match, .. } = command
+    let RemoteCommand::Deploy {
+        processor,
+        component,
+        settings,
+        limits,
+        on_error,
+        retry_times,
+        retry_backoff_ms,
+        note,
+        state_format,
+        if_match,
+        ..
+    } = command
     else {
-        unreachable!("called for this command only")
-    };
-    let RemoteCommand::Deploy { on_error, retry_times, retry_backoff_ms, .. } = command else {
         unreachable!("called for this command only")
     };
     let bytes = component.as_ref().map(ask::read).transpose()?.unwrap_or_default();
@@ -242,14 +251,12 @@ fn deploy(remote: &Remote, command: &RemoteCommand) -> Result<Value, RemoteError
     let upload = Upload {
         bytes: &bytes,
         note,
-        options: vec![
-            ("settings", settings.clone()),
-            ("limits", limits.map(|l| Value::from(l).to_string())),
-            ("on_error", on_error.clone()),
-            ("retry_times", retry_times.map(|n| n.to_string())),
-            ("retry_backoff_ms", retry_backoff_ms.map(|n| n.to_string())),
-            ("state_format", state_format.clone()),
-        ],
+        settings: settings.clone(),
+        limits: limits.map(|limits| Value::from(limits).to_string()),
+        on_error: on_error.as_deref(),
+        retry_times: *retry_times,
+        retry_backoff_ms: *retry_backoff_ms,
+        state_format: state_format.as_deref(),
         base: *if_match,
     };
     remote.upload(processor, &upload)

@@ -72,18 +72,15 @@ fn deploy(remote: &Remote, wanted: &Wanted, change: &Value, note: &str) -> Resul
     let path = wanted.components.get(processor).filter(|_| change["is_component_new"] == true);
     let bytes = path.map(read).transpose()?.unwrap_or_default();
     let policy = &change["on_error"];
-    let number = |key: &str| policy[key].as_u64().map(|n| n.to_string());
     let upload = Upload {
         bytes: &bytes,
         note,
-        options: vec![
-            ("settings", Some(change["settings"].to_string())),
-            ("limits", Some(change["limits"].to_string())),
-            ("on_error", policy["on-error"].as_str().map(str::to_owned)),
-            ("retry_times", number("retry-times")),
-            ("retry_backoff_ms", number("retry-backoff-ms")),
-            ("state_format", change["state_format"].as_str().map(str::to_owned)),
-        ],
+        settings: Some(change["settings"].to_string()),
+        limits: Some(change["limits"].to_string()),
+        on_error: policy["on-error"].as_str(),
+        retry_times: policy["retry-times"].as_u64(),
+        retry_backoff_ms: policy["retry-backoff-ms"].as_u64(),
+        state_format: change["state_format"].as_str(),
         base: change["revision"].as_u64(),
     };
     remote.upload(processor, &upload)

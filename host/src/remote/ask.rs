@@ -8,17 +8,39 @@ use serde_json::Value;
 use super::{Address, RemoteError};
 
 /// A roll-out that is waited for takes 75 s at most.
-const ANSWER_MAX: Duration = Duration::from_secs(100);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(100);
 
-/// A version as it is handed in.
+/// A version as it is handed in. What is left out stays as it is.
 pub(super) struct Upload<'a> {
     /// The component; empty if it stays.
     pub bytes: &'a [u8],
     pub note: &'a str,
-    /// Names and values of the query.
-    pub options: Vec<(&'static str, Option<String>)>,
+    /// JSON.
+    pub settings: Option<String>,
+    /// JSON.
+    pub limits: Option<String>,
+    pub on_error: Option<&'a str>,
+    pub retry_times: Option<u64>,
+    pub retry_backoff_ms: Option<u64>,
+    pub state_format: Option<&'a str>,
     /// The revision that it is based on.
     pub base: Option<u64>,
+}
+
+impl Upload<'_> {
+    fn query(&self) -> String {
+        let Self { note, settings, limits, on_error, retry_times, retry_backoff_ms, state_format, .. } = self;
+        let texts = [
+            ("settings", settings.as_deref()),
+            ("limits", limits.as_deref()),
+            ("on_error", *on_error),
+            ("state_format", *state_format),
+        ];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some(format!("&{name}={}", escaped(text?))));
+        let numbers = [("retry_times", retry_times), ("retry_backoff_ms", retry_backoff_ms)];
+        let numbers = numbers.into_iter().filter_map(|(name, number)| Some(format!("&{name}={}", (*number)?)));
+        format!("wait=true&note={}", escaped(note)) + &texts.chain(numbers).collect::<String>()
+    }
 }
 
 pub(super) struct Remote {
@@ -39,11 +61,7 @@ impl Remote {
 
     /// Uploads a version, and waits until all hosts have it.
     pub fn upload(&self, processor: &str, upload: &Upload<'_>) -> Result<Value, RemoteError> {
-        let mut query = format!("wait=true&note={}", escaped(upload.note));
-        for (name, value) in &upload.options {
-            value.iter().for_each(|value| query.push_str(&format!("&{name}={}", escaped(value))));
-        }
-        let url = format!("{}/v1/processors/{}/versions?{query}", self.base, escaped(processor));
+        let url = format!("{}/v1/processors/{}/versions?{}", self.base, escaped(processor), upload.query());
         let request = self.agent.post(&url).header("content-type", "application/wasm");
         self.answer(self.with_headers(request, upload.base).send(upload.bytes))
     }
