@@ -18,7 +18,7 @@ pub use finding::{Diagnosis, Finding, Level};
 use std::collections::BTreeMap;
 
 use super::folder::DataFolder;
-use super::wiring::kafka_settings;
+use super::wiring;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Manifest;
 use crate::kafka::{Cluster, Survey, SurveyError, Tail, client_id, try_transactions};
@@ -37,18 +37,18 @@ pub fn doctor(manifest: &Manifest) -> Diagnosis {
     findings.extend(place::judge(topology, &sighting, &place::look(path)));
     let way = way::find(manifest, &sighting);
     findings.push(way.finding);
-    if let Some(Way { kafka, .. }) = &way.open {
-        findings.extend(examine_broker(topology, kafka));
+    match (wiring::check(topology), &way.open) {
+        (Err(problems), _) => {
+            let advice = "change the manifest: no host starts with it";
+            findings.extend(problems.into_iter().map(|problem| Finding::problem("broker", problem, advice)));
+        }
+        (Ok(()), Some(Way { kafka, .. })) => findings.extend(examine_broker(topology, kafka)),
+        (Ok(()), None) => {}
     }
     Diagnosis { application: topology.application.clone(), findings }
 }
 
 fn examine_broker(topology: &Topology, kafka: &BTreeMap<String, String>) -> Vec<Finding> {
-    for processor in &topology.processors {
-        if let Err(error) = kafka_settings(topology, processor, kafka, 0).check() {
-            return vec![Finding::problem("broker", error.to_string(), "change `[kafka]` of the manifest")];
-        }
-    }
     let mut findings = Vec::new();
     if let Err(error) = ask_broker(topology, kafka, &mut findings) {
         let advice =
