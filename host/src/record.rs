@@ -7,7 +7,7 @@ mod frame;
 mod outputs;
 mod partitioner;
 
-pub use batch::{Batch, BatchBuilder, BatchRef};
+pub use batch::{BATCH_RECORDS_MAX, Batch, BatchBuilder, BatchRef};
 pub use frame::{FrameError, Header, Headers, INPUT_HEADER_LEN, OUTPUT_HEADER_LEN, OutputFlags, Record};
 pub use outputs::{Mark, NewOutput, Output, Outputs, PROPAGATED_HEADERS};
 pub use partitioner::{murmur2, partition_of};

@@ -12,10 +12,7 @@ use sys::rd_kafka_resp_err_t as Code;
 use super::handle::{ClientError, Handle, Kind, Properties, Queue, check_code};
 use super::list::List;
 use super::wake::Wake;
-use crate::record::{Batch, BatchBuilder, Headers, Input, Partition, Record};
-
-/// Messages taken from a queue at once: batches of 100 amortise a call already, 10,000 are worse (cache).
-const BATCH_RECORDS_MAX: usize = 1_000;
+use crate::record::{BATCH_RECORDS_MAX, Batch, BatchBuilder, Headers, Input, Partition, Record};
 
 /// `rd_kafka_version` of the librdkafka whose way of keeping records [`is_bare`] was read from.
 const KNOWN_VERSION: i32 = 0x020c_01ff;

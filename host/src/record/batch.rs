@@ -3,6 +3,9 @@
 use super::frame::{self, INPUT_HEADER_LEN, Record};
 use super::{ADDRESSEE_HEADER, Input, Offset, Partition};
 
+/// Records of one batch: 100 amortise a call already, 10,000 are worse (cache).
+pub const BATCH_RECORDS_MAX: usize = 1_000;
+
 /// Owned records in frame layout. Never empty once a client hands it out.
 #[derive(Clone, Debug)]
 pub struct Batch {

@@ -11,6 +11,7 @@ use super::{
     CommitSettings, ErrorPolicy, HostSettings, InputSettings, LimitSettings, Problems, ProcessorSettings, StoreKind,
     StoreSettings, TopicSettings, Topology,
 };
+use crate::record::BATCH_RECORDS_MAX;
 
 /// Reads a manifest; `file` is its name in messages.
 ///
@@ -201,9 +202,6 @@ pub(super) fn read_limits(section: Section<'_, '_>, default: &LimitSettings) -> 
     limits
 }
 
-/// Records of the largest batch.
-const BATCH_RECORDS: u64 = 1_000;
-
 /// The longest call: less than half of Kafka's `max.poll.interval.ms`, so that a call that is used up and repeated costs no
 /// place in the group.
 const CALL_MS_MAX: u64 = 120_000;
@@ -234,7 +232,7 @@ fn check(topology: &Topology, report: &Report<'_>) {
             report.add(place, text);
         }
         let LimitSettings { call_ms, record_us, .. } = processor.limits;
-        if call_ms + record_us * BATCH_RECORDS / 1_000 > CALL_MS_MAX {
+        if call_ms + record_us * BATCH_RECORDS_MAX as u64 / 1_000 > CALL_MS_MAX {
             let text = format!(
                 "limits of processor `{}`: `call-ms` and 1,000 times `record-us` are more than {CALL_MS_MAX} ms, in which the \
                  host must get to its next poll",
