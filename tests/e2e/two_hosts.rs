@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use stage::{KEYS, Load, Stage};
+use stage::{KEYS, Stage};
 use wasmill_tests::brokers::BrokerKind;
 use wasmill_tests::http::Answered;
 use wasmill_tests::until::{LONG, until};
@@ -42,19 +42,12 @@ fn main() -> ExitCode {
 
 fn two_hosts(kind: BrokerKind) -> Result<(), Failed> {
     let mut stage = Stage::new(kind)?;
-    stage.await_shared_out();
-    let load = Load::new(&stage.broker)?;
-    let sent = thread::scope(|scope| {
-        let feeding = scope.spawn(|| load.feed());
-        let until_here = load.until_dropped();
-        stage.await_flow();
-        both_adopt_what_one_was_given(&stage);
-        one_of_two_uploads_wins(&stage);
-        a_host_is_killed_while_it_still_prepares(&mut stage);
-        the_host_that_took_the_upload_is_killed(&mut stage);
-        another_manifest_is_refused(&stage);
-        drop(until_here);
-        feeding.join().expect("the feeder does not panic")
+    let sent = stage.under_load(|stage| {
+        both_adopt_what_one_was_given(stage);
+        one_of_two_uploads_wins(stage);
+        a_host_is_killed_while_it_still_prepares(stage);
+        the_host_that_took_the_upload_is_killed(stage);
+        another_manifest_is_refused(stage);
     });
     stage.await_committed(sent);
     whichever_is_asked_answers(&stage);
@@ -144,13 +137,8 @@ fn another_manifest_is_refused(stage: &Stage) {
 /// A host that was away gets its partitions back, but not the component of the version that made their last records: it
 /// calls nothing, leaves after a minute, and takes part again with a version that it gets.
 fn a_host_that_cannot_follow_leaves(kind: BrokerKind) -> Result<(), Failed> {
-    let stage = Stage::new(kind)?;
-    stage.await_shared_out();
-    let load = Load::new(&stage.broker)?;
-    let sent = thread::scope(|scope| {
-        let feeding = scope.spawn(|| load.feed());
-        let until_here = load.until_dropped();
-        stage.await_flow();
+    let mut stage = Stage::new(kind)?;
+    let sent = stage.under_load(|stage| {
         stage.hosts[1].child.pause();
         let made = stage.upload_other_bytes(0, "2");
         assert_eq!(made.status, 201, "{made:?}");
@@ -173,8 +161,6 @@ fn a_host_that_cannot_follow_leaves(kind: BrokerKind) -> Result<(), Failed> {
         assert_eq!(made.status, 201, "{made:?}");
         stage.await_revision(&[0, 1], made.json()["revision"].as_u64().expect("a number"));
         stage.await_shared_out();
-        drop(until_here);
-        feeding.join().expect("the feeder does not panic")
     });
     stage.await_committed(sent);
     outputs::check(&stage.broker, sent, 3);

@@ -21,18 +21,6 @@ pub const UNSAFE: &[(&str, &str)] = &[
     ("tests/src/bin/embedded_broker.rs", "waits for SIGTERM"),
 ];
 
-/// Places of the lists of exceptions that other branches are filling.
-pub const PLANNED: &[&str] = &[
-    "host/src/kafka/",
-    "host/src/kafka/table_reader.rs",
-    "host/src/wasm/cache.rs",
-    "host/src/wasm/frames.rs",
-    "host/src/wasm/compile.rs",
-    "host/src/wasm/guest.rs",
-    "tests/guests/",
-    "plugins/",
-];
-
 /// This folder holds the samples.
 const SELF: &str = "tests/tidy/";
 

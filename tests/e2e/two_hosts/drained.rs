@@ -9,7 +9,7 @@ use wasmill_tests::http::Answered;
 use wasmill_tests::until::{LONG, until};
 
 use crate::outputs;
-use crate::stage::{Load, Stage};
+use crate::stage::Stage;
 
 /// A host that only fell silent would keep its partitions for this long.
 const SESSION_MS: &str = "\"session.timeout.ms\" = 45000";
@@ -20,17 +20,11 @@ const TAKE_OVER_MAX: Duration = Duration::from_secs(15);
 pub fn gives_its_partitions_away(kind: BrokerKind) -> Result<(), Failed> {
     let usual = |manifest: String| manifest.replace("\"session.timeout.ms\" = 6000", SESSION_MS);
     let mut stage = Stage::with(kind, usual)?;
-    stage.await_shared_out();
-    let load = Load::new(&stage.broker)?;
-    let sent = thread::scope(|scope| {
-        let feeding = scope.spawn(|| load.feed());
-        let until_here = load.until_dropped();
-        the_other_host_takes_over_at_once(&stage);
-        deployments_go_on(&stage);
-        it_drains_while_it_adopts(&stage);
-        it_is_stopped_while_drained_and_serves_after_a_restart(&mut stage);
-        drop(until_here);
-        feeding.join().expect("the feeder does not panic")
+    let sent = stage.under_load(|stage| {
+        the_other_host_takes_over_at_once(stage);
+        deployments_go_on(stage);
+        it_drains_while_it_adopts(stage);
+        it_is_stopped_while_drained_and_serves_after_a_restart(stage);
     });
     stage.await_committed(sent);
     for host in &mut stage.hosts {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -52,6 +53,20 @@ impl Stage {
         Ok(Self { hosts, application, broker })
     }
 
+    /// Has `act` done while records flow to both hosts; gives their number, all sent.
+    pub fn under_load(&mut self, act: impl FnOnce(&mut Self)) -> usize {
+        self.await_shared_out();
+        let load = Load::new(&self.broker);
+        thread::scope(|scope| {
+            let feeding = scope.spawn(|| load.feed());
+            let until_here = UntilDropped(&load);
+            self.await_flow();
+            act(self);
+            drop(until_here);
+            feeding.join().expect("the feeder does not panic")
+        })
+    }
+
     pub fn restart(&mut self, host: usize) {
         self.hosts[host] = start(&self.application, NAMES[host]);
     }
@@ -96,7 +111,7 @@ impl Stage {
     }
 
     /// Waits until a record is committed. The cutovers of the first version stand for its start only.
-    pub fn await_flow(&self) {
+    fn await_flow(&self) {
         until("a record is committed", LONG, || {
             (0..2).any(|host| self.positions(host).values().any(|next| *next > 0)).then_some(())
         });
@@ -183,38 +198,34 @@ impl Running {
 }
 
 /// Records that come until it ends.
-pub struct Load {
+struct Load {
     kafka: BTreeMap<String, String>,
     is_over: AtomicBool,
 }
 
 impl Load {
-    pub fn new(broker: &Broker) -> anyhow::Result<Self> {
+    fn new(broker: &Broker) -> Self {
         let kafka = BTreeMap::from([("bootstrap.servers".to_owned(), broker.address())]);
-        Ok(Self { kafka, is_over: AtomicBool::new(false) })
+        Self { kafka, is_over: AtomicBool::new(false) }
     }
 
     /// Gives the number of records sent.
-    pub fn feed(&self) -> usize {
+    fn feed(&self) -> usize {
         let mut feed = Feed::new(&self.kafka).expect("a producer");
         let mut sent = 0;
         while !self.is_over.load(Ordering::Relaxed) {
             let (key, value) = (format!("key-{}", sent % KEYS), sent.to_string());
             feed.send("in", Some(key.as_bytes()), Some(value.as_bytes()), &[], None).expect("the broker takes records");
             sent += 1;
-            std::thread::sleep(PACE);
+            thread::sleep(PACE);
         }
         feed.flush().expect("everything is delivered");
         sent
     }
-
-    /// Ends the load when dropped, be it by a failing check.
-    pub fn until_dropped(&self) -> UntilDropped<'_> {
-        UntilDropped(self)
-    }
 }
 
-pub struct UntilDropped<'a>(&'a Load);
+/// Ends the load when dropped, be it by a failing check.
+struct UntilDropped<'a>(&'a Load);
 
 impl Drop for UntilDropped<'_> {
     fn drop(&mut self) {
