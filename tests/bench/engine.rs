@@ -2,7 +2,6 @@
 //! reads a topic to its end. Prints one line of JSON: what it cost per record.
 #![allow(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use wasmill::wasm::{Component, Engine, EngineOptions, Limits, OpenDocument, Stor
 use wasmill::worker::{ActiveVersion, Bounds, OnError, Setup, Turn, Worker};
 
 use crate::brokers::PARTITIONS;
+use crate::cpu::{Threads, threads_ns};
 use crate::native::Native;
 use crate::workload::Logic;
 
@@ -72,14 +72,14 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
     while !is_running(&worker.status()) {
         turn(&mut worker, limit)?;
     }
-    let (before, threads, began) = (cpu(), threads_ns(), Instant::now());
+    let (before, threads, began) = (cpu(), threads_ns("self"), Instant::now());
     let mut commits = worker.counters().commits;
     while commits == worker.counters().commits || !is_all_committed(&worker.status(), order.records) {
         commits = worker.counters().commits;
         turn(&mut worker, limit)?;
     }
     let (spent, took) = (cpu() - before, began.elapsed());
-    let threads = per_record(&threads, &threads_ns(), order.records);
+    let threads = per_record(&threads, &threads_ns("self"), order.records);
     let counters = worker.counters();
     ensure!(counters.records == order.records, "{} records instead of {}", counters.records, order.records);
     ensure!(counters.dead_letters == 0 && counters.commits_failed == 0, "{counters:?}");
@@ -186,24 +186,8 @@ fn cpu() -> Duration {
     of(usage.ru_utime) + of(usage.ru_stime)
 }
 
-/// CPU nanoseconds of each thread so far, by its number, with its name.
-fn threads_ns() -> BTreeMap<u64, (String, u64)> {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
-    let of = |folder: std::path::PathBuf| {
-        let id = folder.file_name()?.to_str()?.parse().ok()?;
-        let name = std::fs::read_to_string(folder.join("comm")).ok()?.trim().to_owned();
-        let ns = std::fs::read_to_string(folder.join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
-        Some((id, (name, ns)))
-    };
-    tasks.filter_map(|task| of(task.ok()?.path())).collect()
-}
-
 /// What each thread used, the busiest first; librdkafka names its threads alike in consumer and producer.
-fn per_record(
-    before: &BTreeMap<u64, (String, u64)>,
-    after: &BTreeMap<u64, (String, u64)>,
-    records: u64,
-) -> Vec<(String, u64)> {
+fn per_record(before: &Threads, after: &Threads, records: u64) -> Vec<(String, u64)> {
     let spent = |(id, (name, ns)): (&u64, &(String, u64))| {
         let earlier = before.get(id).map_or(0, |(_, ns)| *ns);
         (name.clone(), (ns - earlier) / records)

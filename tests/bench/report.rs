@@ -141,7 +141,18 @@ fn short(value: f64) -> String {
 
 /// The middle one.
 pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.into_iter().collect();
-    figures.sort_by(f64::total_cmp);
+    let figures = sorted(figures.into_iter().collect());
     figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
+
+/// The least first.
+pub fn sorted(mut figures: Vec<f64>) -> Vec<f64> {
+    figures.sort_by(f64::total_cmp);
+    figures
+}
+
+/// The figure below which a share (0 to 1) of all lies.
+pub fn at(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share) as usize).copied().unwrap_or_default()
 }

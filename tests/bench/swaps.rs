@@ -15,7 +15,7 @@ use wasmill::worker::Exchange;
 use wasmill_tests::stamp;
 
 use crate::brokers::Place;
-use crate::report::{Bar, Figure, Row};
+use crate::report::{Bar, Figure, Row, at, sorted};
 
 const SWAPS: usize = 1_000;
 
@@ -156,13 +156,4 @@ fn wait(is_met: impl Fn() -> bool) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
-}
-
-fn sorted(mut figures: Vec<f64>) -> Vec<f64> {
-    figures.sort_by(f64::total_cmp);
-    figures
-}
-
-fn at(sorted: &[f64], share: f64) -> f64 {
-    sorted.get(((sorted.len() - 1) as f64 * share) as usize).copied().unwrap_or_default()
 }

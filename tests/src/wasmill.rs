@@ -116,8 +116,10 @@ impl Application {
 
 /// Where the programs of this build lie.
 pub fn build() -> PathBuf {
-    let suite = std::env::current_exe().expect("a suite has a path");
-    suite.ancestors().nth(2).expect("a suite lies in target/<profile>/deps").into()
+    let own = std::env::current_exe().expect("a program has a path");
+    let folder = own.parent().expect("a program lies in target/<profile>");
+    let is_suite = folder.ends_with("deps");
+    folder.ancestors().nth(usize::from(is_suite)).expect("a suite lies in target/<profile>/deps").into()
 }
 
 /// The file of a component of `tests/guests`.

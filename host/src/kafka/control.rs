@@ -2,6 +2,8 @@
 //! Knows records, not what they mean.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -9,7 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 
 use super::admin::client_config;
 use super::feed::{FeedError, Tail, TopicRecord};
@@ -18,10 +20,15 @@ use super::follow::Follow;
 /// How long the broker may take to confirm.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a look for deliveries lasts. What is delivered is told at once, but the end of a look is spun away by the
+/// `rdkafka` crate, up to a millisecond each: with its own thread, which looks ten times a second, that is 1 % of a core.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Writes records and knows that they are there. Used from any thread.
 pub struct Appender {
     // Not `flush`: it sleeps for 100 ms at least, whatever was delivered.
-    producer: ThreadedProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
+    is_done: Arc<AtomicBool>,
 }
 
 /// Each record carries the sending half of a channel: it tells of a failure, and is gone when the delivery is decided.
@@ -51,8 +58,16 @@ impl Appender {
             config.set(key, value);
         }
         let failed = |error| FeedError::Kafka { doing: "write to", topic: String::new(), error };
-        let producer = ThreadedProducer::from_config_and_context(&config, Deliveries).map_err(failed)?;
-        Ok(Self { producer })
+        let producer = Arc::new(BaseProducer::from_config_and_context(&config, Deliveries).map_err(failed)?);
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (served, is_over) = (producer.clone(), is_done.clone());
+        let body = move || {
+            while !is_over.load(Ordering::Relaxed) {
+                served.poll(LOOK);
+            }
+        };
+        std::thread::Builder::new().name("appender".into()).spawn(body).map_err(FeedError::Machine)?;
+        Ok(Self { producer, is_done })
     }
 
     /// Appends records to partition 0 of a topic, in order, and waits until the broker has them.
@@ -74,6 +89,13 @@ impl Appender {
         }
         drop(failures);
         all_delivered(&decided).map_err(failed)
+    }
+}
+
+impl Drop for Appender {
+    /// Its thread ends by itself, within one look.
+    fn drop(&mut self) {
+        self.is_done.store(true, Ordering::Relaxed);
     }
 }
 

@@ -37,6 +37,8 @@ pub enum FeedError {
     Kafka { doing: &'static str, topic: String, error: KafkaError },
     #[error("{topic} did not come to its end within {seconds} s")]
     Stalled { topic: String, seconds: u64 },
+    #[error("this machine gives what a client needs no more: {0}")]
+    Machine(std::io::Error),
 }
 
 /// Writes records, each once, to the partition that Java's clients would choose.

@@ -38,8 +38,8 @@ impl Wake {
 
     /// Waits until woken, at most `wait`.
     pub fn wait(&self, wait: Duration) {
-        let timeout_ms = wait.as_millis().min(i32::MAX as u128) as i32;
-        let timeout_ms = if timeout_ms == 0 && !wait.is_zero() { 1 } else { timeout_ms };
+        // Upwards: what is left of a wait that ends early is another one.
+        let timeout_ms = wait.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32;
         let mut polled = libc::pollfd { fd: self.fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one valid pollfd.
         unsafe { libc::poll(&mut polled, 1, timeout_ms) };

@@ -1,0 +1,19 @@
+//! CPU time of processes and their threads, as the kernel counts it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// By thread number: its name, and nanoseconds so far.
+pub type Threads = BTreeMap<u64, (String, u64)>;
+
+/// The threads that a process has now; `self` is this process.
+pub fn threads_ns(process: &str) -> Threads {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{process}/task")) else { return BTreeMap::new() };
+    let of = |folder: PathBuf| {
+        let id = folder.file_name()?.to_str()?.parse().ok()?;
+        let name = std::fs::read_to_string(folder.join("comm")).ok()?.trim().to_owned();
+        let ns = std::fs::read_to_string(folder.join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
+        Some((id, (name, ns)))
+    };
+    tasks.filter_map(|task| of(task.ok()?.path())).collect()
+}
