@@ -20,6 +20,9 @@ use crate::record::partition_of;
 /// How long the broker may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Between two looks whether everything is delivered.
+const FLUSH_LOOK: Duration = Duration::from_millis(3);
+
 /// A record of a topic, owned.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicRecord {
@@ -111,8 +114,16 @@ impl Feed {
     /// # Errors
     /// Something was not.
     pub fn flush(&self) -> Result<(), FeedError> {
-        let failed = |error| FeedError::Kafka { doing: "flush", topic: String::new(), error };
-        self.producer.flush(PATIENCE).map_err(failed)
+        let until = Instant::now() + PATIENCE;
+        loop {
+            // One of any length looks only every 100 ms.
+            match self.producer.flush(Duration::ZERO) {
+                Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) if Instant::now() < until => {
+                    self.producer.poll(FLUSH_LOOK);
+                }
+                done => return done.map_err(|error| FeedError::Kafka { doing: "flush", topic: String::new(), error }),
+            }
+        }
     }
 
     fn partition_count(&mut self, topic: &str) -> Result<i32, FeedError> {
