@@ -1,7 +1,9 @@
 //! CPU time of processes and their threads, as the kernel counts it.
+#![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// By thread number: its name, and nanoseconds so far.
 pub type Threads = BTreeMap<u64, (String, u64)>;
@@ -16,4 +18,27 @@ pub fn threads_ns(process: &str) -> Threads {
         Some((id, (name, ns)))
     };
     tasks.filter_map(|task| of(task.ok()?.path())).collect()
+}
+
+/// CPU nanoseconds of the calling thread so far.
+pub fn thread_ns() -> u64 {
+    // SAFETY: clock_gettime fills the structure that it is given.
+    let time = unsafe {
+        let mut time = std::mem::zeroed::<libc::timespec>();
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
+        time
+    };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// CPU time of this process so far, user and system.
+pub fn process() -> Duration {
+    // SAFETY: getrusage fills the structure that it is given.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    let of = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
+    of(usage.ru_utime) + of(usage.ru_stime)
 }

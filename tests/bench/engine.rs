@@ -1,6 +1,5 @@
 //! The engine under measurement, as a process of its own: one worker with one processor, native or in a component, that
 //! reads a topic to its end. Prints one line of JSON: what it cost per record.
-#![allow(unsafe_code)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use wasmill::wasm::{Component, Engine, EngineOptions, Limits, OpenDocument, Stor
 use wasmill::worker::{ActiveVersion, Bounds, OnError, Setup, Turn, Worker};
 
 use crate::brokers::PARTITIONS;
-use crate::cpu::{Threads, threads_ns};
+use crate::cpu::{self, Threads, threads_ns};
 use crate::native::Native;
 use crate::workload::Logic;
 
@@ -72,13 +71,13 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
     while !is_running(&worker.status()) {
         turn(&mut worker, limit)?;
     }
-    let (before, threads, began) = (cpu(), threads_ns("self"), Instant::now());
+    let (before, threads, began) = (cpu::process(), threads_ns("self"), Instant::now());
     let mut commits = worker.counters().commits;
     while commits == worker.counters().commits || !is_all_committed(&worker.status(), order.records) {
         commits = worker.counters().commits;
         turn(&mut worker, limit)?;
     }
-    let (spent, took) = (cpu() - before, began.elapsed());
+    let (spent, took) = (cpu::process() - before, began.elapsed());
     let threads = per_record(&threads, &threads_ns("self"), order.records);
     let counters = worker.counters();
     ensure!(counters.records == order.records, "{} records instead of {}", counters.records, order.records);
@@ -172,18 +171,6 @@ fn version(order: &Order) -> anyhow::Result<Box<dyn Version>> {
         tables: Vec::new(),
     };
     Ok(Box::new(WasmVersion::new(&engine, &component, &document, Limits::default())?))
-}
-
-/// CPU time of this process so far, user and system.
-fn cpu() -> Duration {
-    // SAFETY: getrusage fills the structure that it is given.
-    let usage = unsafe {
-        let mut usage = std::mem::zeroed::<libc::rusage>();
-        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-        usage
-    };
-    let of = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
-    of(usage.ru_utime) + of(usage.ru_stime)
 }
 
 /// What each thread used, the busiest first; librdkafka names its threads alike in consumer and producer.

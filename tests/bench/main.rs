@@ -20,6 +20,7 @@ mod report;
 mod restart;
 mod swaps;
 mod workload;
+mod yardstick;
 
 use std::process::ExitCode;
 

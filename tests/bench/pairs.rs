@@ -11,22 +11,25 @@ use crate::bars::{KAFKA_STREAMS_NS, Work};
 use crate::brokers::{INPUT, Place};
 use crate::engine::Order;
 use crate::report::{Bar, Figure, Row, median};
+use crate::yardstick::{REFERENCE_NS, Yardstick};
 
 /// Counted pairs; one more before them warms the broker and the page cache.
 pub const PAIRS: usize = 5;
 
 pub fn measure(place: &Place, work: &Work, records: u64) -> anyhow::Result<Row> {
     let mut runs: Vec<[Value; 2]> = Vec::new();
+    let (yardstick, mut parses) = (Yardstick::new(), Vec::new());
     for pair in 0..=PAIRS {
+        parses.push(yardstick.parse_ns());
         let native = run(place, work, None, pair, records)?;
         let component = run(place, work, Some(work.component), pair, records)?;
         ensure!(native["outputs"] == component["outputs"], "{}: native and component differ", work.name);
         runs.push([native, component]);
     }
-    Ok(row(place, work, &runs))
+    Ok(row(place, work, &runs, median(parses.into_iter().skip(1))))
 }
 
-fn row(place: &Place, work: &Work, runs: &[[Value; 2]]) -> Row {
+fn row(place: &Place, work: &Work, runs: &[[Value; 2]], parse_ns: f64) -> Row {
     let cpu = |run: &Value| run["cpu_ns"].as_f64().unwrap_or(f64::INFINITY);
     let counted: Vec<[f64; 2]> = runs.iter().skip(1).map(|[n, c]| [cpu(n), cpu(c)]).collect();
     let of = |f: fn(&[f64; 2]) -> f64| median(counted.iter().map(f));
@@ -45,6 +48,8 @@ fn row(place: &Place, work: &Work, runs: &[[Value; 2]]) -> Row {
         let text = format!("{component:.0} ns a record, Kafka Streams / {:.1}", KAFKA_STREAMS_NS / component);
         figures.push(Figure { text, value: component, bar: Some(Bar::Most(most)) });
     }
+    let text = format!("the machine parses a payment in {parse_ns:.0} ns, {REFERENCE_NS:.0} where bars were set");
+    figures.push(Figure { text, value: parse_ns, bar: None });
     let rate = median(runs.iter().skip(1).map(|[_, c]| c["records_per_second"].as_f64().unwrap_or_default()));
     figures.push(Figure { text: format!("{:.0} thousand records a second", rate / 1e3), value: rate, bar: None });
     Row { name: format!("{} on {}", work.name, place.kind()), figures, runs: serde_json::json!(runs) }
