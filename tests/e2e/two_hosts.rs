@@ -22,9 +22,9 @@ use wasmill_tests::until::{LONG, until};
 /// What a roll-out may take at most.
 const ROLLOUT_MAX: Duration = Duration::from_secs(60);
 
-/// Until partitions of a killed host are served again: its place in the group (6 s, as the application sets it) and its
-/// open transaction (10 s, the default) are given up, then 5 s.
-const TAKE_OVER_MAX: Duration = Duration::from_secs(10 + 5);
+/// Until partitions of a killed host are served again: its place in the group and its open transaction are given up (6 s,
+/// as the application sets both), then 5 s.
+const TAKE_OVER_MAX: Duration = Duration::from_secs(6 + 5);
 
 fn main() -> ExitCode {
     let trial = |name: &str, kind: BrokerKind, check: fn(BrokerKind) -> Result<(), Failed>| {

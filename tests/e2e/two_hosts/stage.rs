@@ -21,6 +21,9 @@ pub const KEYS: usize = 40;
 /// Between two records: a steady load, of which every partition gets some in each second.
 const PACE: Duration = Duration::from_millis(2);
 
+/// What each application of a test sets.
+const SESSION: &str = "\"session.timeout.ms\" = 6000";
+
 const NAMES: [&str; 2] = ["a", "b"];
 
 pub struct Stage {
@@ -40,7 +43,7 @@ pub fn manifest(more: &str) -> String {
 
 impl Stage {
     pub fn new(kind: BrokerKind) -> anyhow::Result<Self> {
-        Self::with(kind, |manifest| manifest)
+        Self::with(kind, |manifest| manifest.replace(SESSION, &format!("{SESSION}\n\"transaction.timeout.ms\" = 6000")))
     }
 
     /// With another manifest than the usual one.
