@@ -55,6 +55,8 @@ fn what_runs_is_shown(stage: &Stage) {
         tasks.as_array().expect("a list").iter().filter_map(|t| t["partition"].as_i64()).collect();
     assert_eq!(partitions, BTreeSet::from([0, 1]), "{tasks}");
     assert_eq!(stage.ask.get("/v1/hosts").json()[0]["name"], "host");
+    let beside_a_proxy = stage.application.ask_with(&["status"], &[("ALL_PROXY", "http://127.0.0.1:1")]);
+    assert_eq!(beside_a_proxy.code, Some(0), "a proxy is no way to this machine: {beside_a_proxy:?}");
     let live = stage.ask.get("/health/live");
     assert_eq!((live.status, live.body.as_str()), (200, "live\n"));
     until("the host is ready", LONG, || (stage.ask.get("/health/ready").status == 200).then_some(()));

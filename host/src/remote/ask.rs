@@ -55,8 +55,11 @@ impl Remote {
     }
 
     pub fn patient(address: &Address, patience: Duration) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).build();
-        Self { base: address.url.clone(), token: address.token.clone(), agent: config.into() }
+        // A proxy of the environment would neither find this machine's hosts, nor be trusted with their token.
+        let proxy = if is_local(&address.url) { None } else { ureq::Proxy::try_from_env() };
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience));
+        let agent = config.proxy(proxy).build().into();
+        Self { base: address.url.clone(), token: address.token.clone(), agent }
     }
 
     /// Uploads a version, and waits until all hosts have it.
@@ -123,6 +126,14 @@ impl Remote {
     }
 }
 
+/// Whether a host is on this machine.
+fn is_local(url: &str) -> bool {
+    let uri = url.parse::<ureq::http::Uri>().ok();
+    let host = uri.as_ref().and_then(ureq::http::Uri::host).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// A part of a path or a query, with everything escaped that is not plain.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -138,4 +149,19 @@ pub fn escaped(text: &str) -> String {
 /// A component's file.
 pub(super) fn read(path: &PathBuf) -> Result<Vec<u8>, RemoteError> {
     std::fs::read(path).map_err(|error| RemoteError::Wrong(format!("cannot read {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_this_machine_are_told_from_others() {
+        for url in ["http://127.0.0.1:8090", "http://localhost:1", "http://[::1]:8090", "http://127.0.0.2"] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["http://10.0.0.5:8090", "https://hosts.example", "http://127.0.0.1.example", "no address"] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
 }
