@@ -4,18 +4,19 @@
 //! # Distance to the prototype of `reference/hotpath.md`
 //!
 //! Over librdkafka the prototype took 928 ns natively and 1,028 in a component with its extractor, 1,118 and 1,441 with
-//! serde_json, at a load of 2 to 5. On the same machine at a load of 3 to 4 the best runs here take 1,270 and 1,410,
-//! 1,600 and 2,040. By a profile per thread, what differs is work that the prototype leaves out:
+//! serde_json. What a nanosecond figure says depends on the hour: cores that are shared with strangers were seen half as
+//! fast for minutes. So both ran in turns, native with the extractor, three million records, medians of six: the prototype
+//! took 1,090 ns, the engine here 1,242. By thread, what differs is work that the prototype leaves out:
 //!
-//! * committer, 290 ns instead of 114: outputs carry their input's timestamp and may have headers, so each goes through
-//!   `rd_kafka_produceva` (two readings of the clock, a read lock and a look-up of the partition a record) instead of
+//! * committer, 286 ns instead of 153: outputs carry their input's timestamp and may have headers, so each goes through
+//!   `rd_kafka_produceva` (two readings of the clock, 45 ns, a read lock and a look-up of the partition a record) instead of
 //!   `rd_kafka_produce_batch`, which knows neither; and delivery is reported for every record, so that a set commits only if
 //!   all of it arrived. The reports of outputs are counted, not walked.
-//! * worker, 630 ns instead of 360: records are copied into a batch that is kept until its call is over, because a failed
+//! * worker, 503 ns instead of 381: records are copied into a batch that is kept until its call is over, because a failed
 //!   call is repeated in parts (native logic reads there, too); every frame, packed list and key is checked; changes pass
 //!   through the layer of the running call; the SDK's extractor reads members of any kind. Asking librdkafka for the headers
 //!   of a record that has none cost another 60 to 80 ns: `kafka/fetcher.rs` looks at one byte instead.
-//! * librdkafka's consumer thread, 275 instead of 226, and its producer's, 197 instead of 248: records end in the
+//! * librdkafka's consumer thread, 251 instead of 287, and its producer's, 184 instead of 262: records end in the
 //!   committer's thread here.
 //!
 //! jemalloc is in both figures. Its settings (`dirty_decay_ms`, `oversize_threshold`, huge pages) made no difference that
