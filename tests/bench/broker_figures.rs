@@ -14,10 +14,10 @@ use crate::report::{Bar, Figure, Row, median};
 use crate::workload::{Numbers, payment};
 
 /// Counted rounds; one more before them warms Java's compiler.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 const PRODUCED: u64 = 300_000;
-const CONSUMED: usize = 500_000;
+const CONSUMED: usize = 2_000_000;
 const COMMITS: usize = 100;
 const COMMIT_RECORDS: usize = 1_000;
 const WAYS: usize = 300;
