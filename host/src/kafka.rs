@@ -21,6 +21,7 @@ mod settings;
 mod survey;
 mod table_reader;
 mod trouble;
+mod waiting;
 mod wake;
 
 pub use admin::{Admin, TopicsError};

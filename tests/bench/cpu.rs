@@ -20,17 +20,6 @@ pub fn threads_ns(process: &str) -> Threads {
     tasks.filter_map(|task| of(task.ok()?.path())).collect()
 }
 
-/// CPU nanoseconds of the calling thread so far.
-pub fn thread_ns() -> u64 {
-    // SAFETY: clock_gettime fills the structure that it is given.
-    let time = unsafe {
-        let mut time = std::mem::zeroed::<libc::timespec>();
-        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
-        time
-    };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 /// CPU time of this process so far, user and system.
 pub fn process() -> Duration {
     // SAFETY: getrusage fills the structure that it is given.

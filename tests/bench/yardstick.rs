@@ -4,7 +4,9 @@
 
 use std::hint::black_box;
 
-use crate::cpu;
+use wasmill::clock::thread_cpu;
+
+use crate::brokers::ACCOUNTS;
 use crate::payment::{Parser, Payment};
 use crate::workload::{Numbers, payment};
 
@@ -22,18 +24,18 @@ pub struct Yardstick {
 impl Yardstick {
     pub fn new() -> Self {
         let mut numbers = Numbers(3);
-        Self { payments: (0..PAYMENTS).map(|index| payment(index, 10_000, &mut numbers).1).collect() }
+        Self { payments: (0..PAYMENTS).map(|index| payment(index, ACCOUNTS, &mut numbers).1).collect() }
     }
 
     /// CPU nanoseconds of parsing one payment, now.
     pub fn parse_ns(&self) -> f64 {
-        let began = cpu::thread_ns();
+        let began = thread_cpu();
         for _ in 0..TURNS {
             for text in &self.payments {
                 let parsed = Payment::read(Parser::Serde, black_box(text.as_bytes()));
                 assert!(black_box(&parsed).is_ok(), "our own payments can be read");
             }
         }
-        (cpu::thread_ns() - began) as f64 / (TURNS * self.payments.len()) as f64
+        (thread_cpu() - began).as_nanos() as f64 / (TURNS * self.payments.len()) as f64
     }
 }

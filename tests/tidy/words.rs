@@ -10,7 +10,7 @@ pub const UNSAFE: &[(&str, &str)] = &[
     ("host/src/wasm/cache.rs", "loads our own compiled code"),
     ("host/src/wasm/system.rs", "bounds of the compiler's process"),
     ("host/src/clock.rs", "CPU time of a thread"),
-    ("tests/bench/cpu.rs", "CPU time of a process and of a thread"),
+    ("tests/bench/cpu.rs", "CPU time of a process"),
     ("host/src/wasm/frames.rs", "reads frames in place"),
     ("host/src/wasm/compile.rs", "setrlimit and nice: the compiler's process is bounded"),
     ("host/src/wasm/guest.rs", "the CPU clock of the calling thread"),

@@ -10,7 +10,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use super::admin::client_config;
 use super::feed::{FeedError, TopicRecord, record_of};
 use super::trouble;
-use super::wake::Wake;
+use super::waiting::Waiting;
 
 /// How long the broker may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,8 +20,7 @@ const RECORDS_MAX: usize = 10_000;
 
 /// A reader of topics, which begins at their beginning.
 pub struct Follow {
-    consumer: BaseConsumer,
-    wake: Wake,
+    waiting: Waiting,
 }
 
 impl Follow {
@@ -39,10 +38,9 @@ impl Follow {
             config.set(key, value);
         }
         let failed = |topic: &str, error| FeedError::Kafka { doing: "follow", topic: topic.to_owned(), error };
-        let mut consumer: BaseConsumer = BaseConsumer::from_config(&config).map_err(|error| failed("", error))?;
-        let wake = Wake::new().map_err(FeedError::Machine)?;
-        let woken = wake.clone();
-        consumer.set_nonempty_callback(move || woken.wake());
+        let consumer = BaseConsumer::from_config(&config).map_err(|error| failed("", error))?;
+        let waiting = Waiting::new(consumer).map_err(FeedError::Machine)?;
+        let consumer = waiting.consumer();
         let mut list = TopicPartitionList::new();
         for topic in topics {
             let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|error| failed(topic, error))?;
@@ -53,7 +51,7 @@ impl Follow {
             }
         }
         consumer.assign(&list).map_err(|error| failed("", error))?;
-        Ok(Self { consumer, wake })
+        Ok(Self { waiting })
     }
 
     /// The offset that a partition is read on from; 0 while nothing of it was read.
@@ -62,7 +60,7 @@ impl Follow {
     /// The reader was closed.
     pub fn position(&self, topic: &str, partition: i32) -> Result<i64, FeedError> {
         let failed = |error| FeedError::Kafka { doing: "follow", topic: topic.to_owned(), error };
-        let positions = self.consumer.position().map_err(failed)?;
+        let positions = self.waiting.consumer().position().map_err(failed)?;
         let found = positions.find_partition(topic, partition).map(|element| element.offset());
         Ok(if let Some(Offset::Offset(at)) = found { at } else { 0 })
     }
@@ -75,15 +73,9 @@ impl Follow {
         let until = Instant::now() + wait;
         let mut records = Vec::new();
         while records.len() < RECORDS_MAX {
-            let Some(message) = self.consumer.poll(Duration::ZERO) else {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() || !records.is_empty() {
-                    break;
-                }
-                // The consumer's own wait spins through the last millisecond: a tenth of a core for waits of ten.
-                self.wake.wait(left);
-                continue;
-            };
+            let left =
+                if records.is_empty() { until.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            let Some(message) = self.waiting.next(left) else { break };
             if matches!(&message, Err(error) if trouble::passes(error)) {
                 continue;
             }

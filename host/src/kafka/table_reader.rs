@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::{Message, TopicPartitionList};
 
 use super::admin::client_config;
 use super::trouble;
+use super::waiting::Waiting;
 use crate::clock::{Clock, SystemClock};
 use crate::processor::{SharedTable, Table};
 use crate::record::Offset;
@@ -36,7 +36,7 @@ pub struct TableReader {
 }
 
 struct Copy {
-    consumer: BaseConsumer,
+    waiting: Waiting,
     table: Table,
     /// High watermarks at the start: once there, the copy is complete.
     ends: Vec<i64>,
@@ -72,7 +72,7 @@ impl Drop for TableReader {
 }
 
 impl Copy {
-    fn open(properties: &BTreeMap<String, String>, topic: &str) -> Result<Self, KafkaError> {
+    fn open(properties: &BTreeMap<String, String>, topic: &str) -> Result<Self, Box<dyn std::error::Error>> {
         let mut config = client_config(properties);
         let pairs = [
             ("group.id", "wasmill-table"),
@@ -84,9 +84,9 @@ impl Copy {
         for (key, value) in pairs {
             config.set(key, value);
         }
-        let consumer = BaseConsumer::from_config(&config)?;
+        let waiting = Waiting::new(BaseConsumer::from_config(&config)?)?;
         config.set("isolation.level", "read_uncommitted");
-        let asker = BaseConsumer::from_config(&config)?;
+        let asker: BaseConsumer = BaseConsumer::from_config(&config)?;
         let metadata = asker.fetch_metadata(Some(topic), PATIENCE)?;
         let count = metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len());
         let (mut list, mut ends) = (TopicPartitionList::new(), Vec::new());
@@ -94,9 +94,9 @@ impl Copy {
             ends.push(trouble::ends(&asker, topic, partition, PATIENCE)?.1);
             list.add_partition_offset(topic, partition, rdkafka::Offset::Beginning)?;
         }
-        consumer.assign(&list)?;
+        waiting.consumer().assign(&list)?;
         let table = Table { positions: vec![Offset(0); count], ..Table::default() };
-        Ok(Self { consumer, table, ends })
+        Ok(Self { waiting, table, ends })
     }
 
     fn follow(mut self, published: &SharedTable, stop: &AtomicBool) {
@@ -104,7 +104,7 @@ impl Copy {
         let mut last = Instant::now();
         let mut is_changed = true;
         while !stop.load(Ordering::Relaxed) {
-            let is_idle = match self.consumer.poll(POLL) {
+            let is_idle = match self.waiting.next(POLL) {
                 Some(Ok(message)) => {
                     apply(&mut self.table, &message);
                     is_changed = true;
@@ -129,7 +129,7 @@ impl Copy {
 
     /// Positions pass over markers, which are never handed out.
     fn note_positions(&mut self) {
-        let Ok(positions) = self.consumer.position() else { return };
+        let Ok(positions) = self.waiting.consumer().position() else { return };
         for element in positions.elements() {
             let at = usize::try_from(element.partition()).ok().and_then(|i| self.table.positions.get_mut(i));
             if let (rdkafka::Offset::Offset(offset), Some(at)) = (element.offset(), at) {

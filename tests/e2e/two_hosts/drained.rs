@@ -9,7 +9,7 @@ use wasmill_tests::http::Answered;
 use wasmill_tests::until::{LONG, until};
 
 use crate::outputs;
-use crate::stage::Stage;
+use crate::stage::{SESSION, Stage};
 
 /// A host that only fell silent would keep its partitions for this long.
 const SESSION_MS: &str = "\"session.timeout.ms\" = 45000";
@@ -18,7 +18,7 @@ const SESSION_MS: &str = "\"session.timeout.ms\" = 45000";
 const TAKE_OVER_MAX: Duration = Duration::from_secs(15);
 
 pub fn gives_its_partitions_away(kind: BrokerKind) -> Result<(), Failed> {
-    let usual = |manifest: String| manifest.replace("\"session.timeout.ms\" = 6000", SESSION_MS);
+    let usual = |manifest: String| manifest.replace(SESSION, SESSION_MS);
     let mut stage = Stage::with(kind, usual)?;
     let sent = stage.under_load(|stage| {
         the_other_host_takes_over_at_once(stage);

@@ -22,7 +22,7 @@ pub const KEYS: usize = 40;
 const PACE: Duration = Duration::from_millis(2);
 
 /// What each application of a test sets.
-const SESSION: &str = "\"session.timeout.ms\" = 6000";
+pub const SESSION: &str = "\"session.timeout.ms\" = 6000";
 
 const NAMES: [&str; 2] = ["a", "b"];
 
