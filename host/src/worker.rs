@@ -68,7 +68,7 @@ pub struct Worker<C: Client> {
     is_rewind_due: bool,
     /// Ordered, and waiting for the filling set to be sealed.
     adopting: Option<Box<Adoption>>,
-    /// An exchange whose first call has not been made yet.
+    /// The exchange of this turn, until its first call.
     exchanging: Option<Exchanging>,
     /// Judges failures of the present version, as long as it is kept.
     previous: Option<Previous>,
@@ -177,20 +177,20 @@ impl<C: Client> Worker<C> {
         let now = self.clock.monotonic();
         self.tasks.values_mut().for_each(|t| t.wake(now));
         self.locate_due(now);
-        let wait = if self.next_ready(now).is_some() { Duration::ZERO } else { wait.min(self.until_due(now)) };
+        let has_work = self.may_adopt() || self.next_ready(now).is_some();
+        let wait = if has_work { Duration::ZERO } else { wait.min(self.until_due(now)) };
         let event = self.client.poll(wait);
         let is_idle = matches!(event, Event::Idle);
         if let Some(end) = self.handle(event) {
             return Turn::Ended(end);
         }
+        // Between fetching and calling: to fetch a batch takes ten times as long as the exchange.
+        self.adopt_if_ready();
         self.call_next();
+        // Where no call was due, the exchange kept none waiting.
+        self.note_exchange();
         if let Some(end) = self.seal_if_due(is_idle) {
             return Turn::Ended(end);
-        }
-        if self.adopt_if_ready() {
-            // At once: what waits goes to the new version before the next batch is fetched, which takes ten times as long as
-            // the exchange.
-            self.call_next();
         }
         self.settle(now);
         self.leave_if_ready();

@@ -18,6 +18,7 @@ mod pairs;
 mod payment;
 mod report;
 mod restart;
+mod streams;
 mod swaps;
 mod workload;
 mod yardstick;
@@ -92,6 +93,12 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
         for work in WORKS.iter().filter(|work| is_wanted(&format!("{} on {}", work.name, place.kind()))) {
             report.add(pairs::measure(place, work, arguments.records)?);
         }
+    }
+    match places.iter().find(|place| place.kind() == BrokerKind::Kafka) {
+        Some(kafka) if is_wanted("streams") => {
+            report.add_all(streams::HEADING, streams::measure(kafka, arguments.records)?)
+        }
+        _ => report.not_run("against Kafka Streams", "it takes Apache Kafka, and `--only streams` or no `--only`"),
     }
     match &places[..] {
         [embedded, kafka] if is_wanted("brokers") => {

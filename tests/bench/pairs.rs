@@ -21,8 +21,8 @@ pub fn measure(place: &Place, work: &Work, records: u64) -> anyhow::Result<Row> 
     let (yardstick, mut parses) = (Yardstick::new(), Vec::new());
     for pair in 0..=PAIRS {
         parses.push(yardstick.parse_ns());
-        let native = run(place, work, None, pair, records)?;
-        let component = run(place, work, Some(work.component), pair, records)?;
+        let native = run(place, work, None, &format!("{pair}-native"), records)?;
+        let component = run(place, work, Some(work.component), &format!("{pair}-component"), records)?;
         ensure!(native["outputs"] == component["outputs"], "{}: native and component differ", work.name);
         runs.push([native, component]);
     }
@@ -55,9 +55,9 @@ fn row(place: &Place, work: &Work, runs: &[[Value; 2]], parse_ns: f64) -> Row {
     Row { name: format!("{} on {}", work.name, place.kind()), figures, runs: serde_json::json!(runs) }
 }
 
-fn run(place: &Place, work: &Work, component: Option<&str>, pair: usize, records: u64) -> anyhow::Result<Value> {
-    let kind = if component.is_some() { "component" } else { "native" };
-    let application = format!("{}-{pair}-{kind}", work.logic.name());
+/// One run of the engine on topics of its own, which `label` tells from others of the same work.
+pub fn run(place: &Place, work: &Work, component: Option<&str>, label: &str, records: u64) -> anyhow::Result<Value> {
+    let application = format!("{}-{label}", work.logic.name());
     let (output, changelog) = (format!("{application}-out"), format!("{application}-changelog"));
     place.topic(&output, &[]);
     place.topic(&changelog, &[("cleanup.policy", "compact")]);

@@ -4,6 +4,7 @@
 mod embedded;
 pub use embedded::built;
 mod kafka;
+pub use kafka::jars as kafka_jars;
 mod port;
 
 use std::fmt;

@@ -87,12 +87,17 @@ impl<C: Client> Worker<C> {
         }
     }
 
-    /// Exchanges versions once no effect of the present one is left unsealed; gives whether it did.
-    pub(super) fn adopt_if_ready(&mut self) -> bool {
-        if self.adopting.is_none() || self.tasks.values().any(Task::has_effects) {
-            return false;
+    /// Whether another version is ordered and no effect of the present one is left unsealed.
+    pub(super) fn may_adopt(&self) -> bool {
+        self.adopting.is_some() && !self.tasks.values().any(Task::has_effects)
+    }
+
+    /// Exchanges versions once that may be.
+    pub(super) fn adopt_if_ready(&mut self) {
+        if !self.may_adopt() {
+            return;
         }
-        let Some(adoption) = self.adopting.take() else { return false };
+        let Some(adoption) = self.adopting.take() else { return };
         let exchanging = Exchanging { wall: self.clock.monotonic(), cpu: self.clock.thread_cpu() };
         let adopted = exchanging.wall;
         let Adoption { active, instance, on_error, tick_interval, may_return, has_probation, retire } = *adoption;
@@ -113,7 +118,6 @@ impl<C: Client> Worker<C> {
         self.halted = None;
         self.exchanging = Some(exchanging);
         self.counters.adoptions += 1;
-        true
     }
 
     /// Keeps the latest version that has proved itself as the judge of the new one. One that is still on probation, or was
@@ -132,7 +136,7 @@ impl<C: Client> Worker<C> {
         self.previous = kept.map(judge);
     }
 
-    /// The first call after an exchange is about to be made.
+    /// The first call after an exchange is about to be made, or none is due.
     pub(super) fn note_exchange(&mut self) {
         let Some(began) = self.exchanging.take() else { return };
         self.counters.last_exchange = Exchange {

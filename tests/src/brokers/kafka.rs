@@ -73,7 +73,8 @@ fn java(pace: Pace) -> Command {
     command
 }
 
-fn jars() -> PathBuf {
+/// The jars of the broker, of its tools and of Kafka Streams.
+pub fn jars() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kafka")
 }
 
