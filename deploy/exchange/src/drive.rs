@@ -14,7 +14,7 @@ use crate::topics;
 #[derive(Clone, Debug)]
 pub struct DriveSettings {
     pub flow: FlowSettings,
-    /// Records after the opening.
+    /// Records after the opening, at least.
     pub records: u64,
     /// 0 is as fast as they are taken.
     pub records_per_second: u64,
@@ -39,17 +39,23 @@ struct Drive<'c, C> {
     sent: u64,
 }
 
-/// Runs the flow and gives the model's verdict.
+/// Runs the flow and gives the model's verdict. `needs_more` says whether somebody still waits for what records do: the flow
+/// goes on until nobody does.
 ///
 /// # Errors
 /// The cluster fails, or the exchange does not open within the patience.
-pub fn drive<C: Cluster>(cluster: &mut C, settings: &DriveSettings, display: &mut Display) -> anyhow::Result<Report> {
+pub fn drive<C: Cluster>(
+    cluster: &mut C,
+    settings: &DriveSettings,
+    display: &mut Display,
+    needs_more: impl Fn() -> bool,
+) -> anyhow::Result<Report> {
     let inputs: Vec<String> = topics::FED.iter().map(|(topic, _)| (*topic).to_owned()).collect();
     let before = cluster.read_all(&inputs)?.len() as u64;
     let mut drive = Drive { cluster, display, settings, progress: Progress::default(), before, sent: 0 };
     let mut flow = Flow::new(settings.flow.clone());
     drive.open(&mut flow)?;
-    drive.feed(&mut flow)?;
+    drive.feed(&mut flow, needs_more)?;
     let is_done = drive.wait("finishing", |drive| drive.progress.is_done(drive.before + drive.sent))?;
     let phase = if is_done { "done" } else { "gave up" };
     drive.display.close(phase, drive.sent, &drive.progress);
@@ -72,16 +78,21 @@ impl<C: Cluster> Drive<'_, C> {
         )
     }
 
-    fn feed(&mut self, flow: &mut Flow) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        let mut left = self.settings.records;
-        while left > 0 {
-            let chunk = left.min(CHUNK).min(self.settings.records_per_second.div_ceil(20).max(1)).max(1);
-            let chunk = if self.settings.records_per_second == 0 { left.min(CHUNK) } else { chunk };
+    fn feed(&mut self, flow: &mut Flow, needs_more: impl Fn() -> bool) -> anyhow::Result<()> {
+        let (begun, mut fed) = (Instant::now(), 0);
+        let chunk = match self.settings.records_per_second {
+            0 => CHUNK,
+            rate => rate.div_ceil(20).min(CHUNK),
+        };
+        while fed < self.settings.records || needs_more() {
+            let chunk = match self.settings.records.saturating_sub(fed) {
+                0 => chunk,
+                left => left.min(chunk),
+            };
             let messages: Vec<Message> = (0..chunk).map(|_| flow.message(now_ms())).collect();
             self.send(&messages)?;
-            left -= chunk;
-            self.look("running", self.pause(begun, self.settings.records - left))?;
+            fed += chunk;
+            self.look("running", self.pause(begun, fed))?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ struct RunLine {
     /// Folder of the host's data; without it a new one, removed after a run without violations.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Records to send after accounts and first rates.
+    /// Records to send after accounts and first rates; with `--swaps` the flow goes on until the last change is made.
     #[arg(long, default_value_t = 50_000)]
     records: u64,
     /// Records a second; 0 is as fast as they are taken.

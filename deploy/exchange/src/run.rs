@@ -54,7 +54,7 @@ pub fn run(settings: &RunSettings) -> anyhow::Result<Report> {
     let report = if settings.has_swaps {
         with_swaps(&mut hosted, settings)
     } else {
-        drive(&mut hosted, &settings.drive, &mut Display::new())
+        drive(&mut hosted, &settings.drive, &mut Display::new(), || false)
     };
     hosted.host.stop()?;
     report
@@ -68,7 +68,7 @@ fn with_swaps(hosted: &mut Hosted, settings: &RunSettings) -> anyhow::Result<Rep
     std::thread::scope(|scope| {
         let operator = scope.spawn(move || script.play());
         let mut display = Display::with_notes(told);
-        let report = drive(hosted, &settings.drive, &mut display);
+        let report = drive(hosted, &settings.drive, &mut display, || !operator.is_finished());
         if report.is_err() {
             // The operator waits for records that will never be sent.
             hosted.sent.store(u64::MAX / 100, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 #[path = "support/services.rs"]
 mod services;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use exchange::cluster::Cluster;
@@ -52,14 +53,20 @@ impl Cluster for InMemory {
     }
 }
 
+const RECORDS: u64 = 3_000;
+
 fn run(cluster: &mut InMemory, seed: u64) -> anyhow::Result<Report> {
+    run_while(cluster, seed, || false)
+}
+
+fn run_while(cluster: &mut InMemory, seed: u64, needs_more: impl Fn() -> bool) -> anyhow::Result<Report> {
     let settings = DriveSettings {
         flow: FlowSettings { seed, accounts: 20 },
-        records: 3_000,
+        records: RECORDS,
         records_per_second: 0,
         patience: Duration::from_millis(300),
     };
-    drive(cluster, &settings, &mut Display::new())
+    drive(cluster, &settings, &mut Display::new(), needs_more)
 }
 
 #[test]
@@ -71,6 +78,20 @@ fn a_run_is_clean_and_so_is_another_one_on_the_same_topics() {
     }
     let requests = cluster.services.records.iter().filter(|record| record.topic == topics::TRANSACTION_REQUEST);
     assert!(requests.count() > 4_000);
+}
+
+#[test]
+fn the_flow_goes_on_while_somebody_waits_for_what_it_does() {
+    let (mut cluster, looks) = (InMemory::default(), Cell::new(0));
+    let needs_more = || {
+        looks.set(looks.get() + 1);
+        looks.get() < 10
+    };
+    let report = run_while(&mut cluster, 5, needs_more).expect("the cluster works");
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(looks.get(), 10, "asked once there are enough records, and until nobody waits");
+    let fed = |record: &&Record| topics::FED.iter().any(|(topic, _)| record.topic == *topic);
+    assert!(cluster.services.records.iter().filter(fed).count() as u64 > RECORDS + 9 * 200);
 }
 
 #[test]
