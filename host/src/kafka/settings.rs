@@ -97,7 +97,9 @@ const MEMBER: [(&str, &str); 4] = [
     ("max.poll.interval.ms", "300000"),
 ];
 
-/// `fetch.queue.backoff.ms` defaults to a second, which halves throughput; the queue's bounds count per partition.
+/// `fetch.queue.backoff.ms` defaults to a second, which halves throughput; the queue's bounds count per partition. Smaller
+/// bounds (1,500 messages, fetches of 128 KiB), so that less memory goes cold in between, and larger fetches made no
+/// difference to the CPU of a record that could be told from noise.
 const FETCHER: [(&str, &str); 6] = [
     ("isolation.level", "read_committed"),
     ("fetch.wait.max.ms", "50"),
