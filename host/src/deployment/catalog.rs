@@ -72,13 +72,13 @@ impl Catalog {
         self.deployments.iter().map(|(name, deployment)| (name.as_str(), deployment))
     }
 
-    /// The revision that a change of this processor must be based on.
     /// Component files in the components topic that kept versions need, with their lengths in bytes.
     pub fn uploads(&self) -> BTreeMap<String, u64> {
         let versions = self.deployments.values().flat_map(|d| d.versions.values());
         versions.map(|v| (v.spec.upload.clone(), v.spec.bytes)).collect()
     }
 
+    /// The revision that a change of this processor must be based on.
     pub fn revision(&self, processor: &str) -> u64 {
         self.deployments.get(processor).map_or(0, |d| d.revision)
     }
