@@ -1,12 +1,11 @@
 //! A broker under the bench, filled with payments. Owns where it runs and the name of its input topic.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use wasmill::kafka::Feed;
 use wasmill_tests::admin::Admin;
-use wasmill_tests::brokers::{Broker, BrokerKind, Pace};
+use wasmill_tests::brokers::{Broker, BrokerKind, Pace, kafka_jars};
 
 use crate::workload::{Numbers, payment};
 
@@ -59,8 +58,7 @@ fn find_kafka() -> Result<(), String> {
     if !java.is_ok_and(|status| status.success()) {
         return Err("there is no `java`: install Java 17".into());
     }
-    let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kafka/complete.xml");
-    if !jars.exists() {
+    if !kafka_jars().join("complete.xml").exists() {
         return Err("its jars are not in target/kafka: `make bench` and `make test` fetch them".into());
     }
     Ok(())
