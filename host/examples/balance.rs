@@ -75,7 +75,7 @@ fn version(engine: &Engine, parser: &str) -> WasmVersion {
         stores: vec![StoreName { name: "balance".into(), scans: false }],
         ..OpenDocument::default()
     };
-    WasmVersion::new(engine, &component, &document, Limits::default()).expect("the guest links")
+    WasmVersion::new(&component, &document, Limits::default())
 }
 
 /// CPU time of this thread: what other programs on this machine take does not count. Accurate to a few milliseconds.

@@ -98,7 +98,7 @@ fn version(engine: &Engine, file: &str) -> WasmVersion {
     let hint = "build it: cargo build --profile guest --target wasm32-wasip2 -p guest-identity -p guest-forward";
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; {hint}"));
     let component = Component::compile(engine, &bytes, &Limits::default()).expect("the guest fits the contract");
-    WasmVersion::new(engine, &component, &OpenDocument::default(), Limits::default()).expect("the guest links")
+    WasmVersion::new(&component, &OpenDocument::default(), Limits::default())
 }
 
 fn instance(engine: &Engine, file: &str) -> Box<dyn Processor> {

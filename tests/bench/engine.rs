@@ -170,7 +170,7 @@ fn version(order: &Order) -> anyhow::Result<Box<dyn Version>> {
         stores: stores.collect(),
         tables: Vec::new(),
     };
-    Ok(Box::new(WasmVersion::new(&engine, &component, &document, Limits::default())?))
+    Ok(Box::new(WasmVersion::new(&component, &document, Limits::default())))
 }
 
 /// What each thread used, the busiest first; librdkafka names its threads alike in consumer and producer.

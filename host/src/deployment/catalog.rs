@@ -1,6 +1,6 @@
 //! The catalog: what a fold over the log of deployments says today. Every host folds the same records in the same order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::change::{Intent, IntentError};
 use super::state::Deployment;
@@ -9,8 +9,6 @@ use super::state::Deployment;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalog {
     deployments: BTreeMap<String, Deployment>,
-    /// Intents that were folded, by id: a record written twice by a retrying producer counts once.
-    seen: BTreeSet<String>,
     /// Records of the log that were read.
     folded: u64,
 }
@@ -26,8 +24,6 @@ pub enum Folded {
         current: u64,
         why: String,
     },
-    /// The same intent once more.
-    Repeated,
 }
 
 impl Catalog {
@@ -47,9 +43,6 @@ impl Catalog {
     }
 
     fn take(&mut self, intent: &Intent) -> Folded {
-        if !self.seen.insert(intent.id.clone()) {
-            return Folded::Repeated;
-        }
         let deployment = self.deployments.entry(intent.processor.clone()).or_default();
         let current = deployment.revision;
         if intent.base != current {
@@ -247,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_intent_counts_once_and_damage_is_skipped() {
+    fn an_intent_written_twice_counts_once_and_damage_is_skipped() {
         let mut catalog = Catalog::default();
         let intent = Intent {
             format: FORMAT,
@@ -259,7 +252,7 @@ mod tests {
             at_ms: 0,
         };
         assert!(matches!(catalog.fold(&intent.encode()), Ok((_, Folded::Accepted { revision: 1 }))));
-        assert!(matches!(catalog.fold(&intent.encode()), Ok((_, Folded::Repeated))));
+        assert!(matches!(catalog.fold(&intent.encode()), Ok((_, Folded::Rejected { current: 1, .. }))));
         assert!(matches!(catalog.fold(b"damage"), Ok((None, Folded::Rejected { .. }))));
         assert_eq!(catalog.fold(br#"{"format":9}"#), Err(IntentError::Newer { found: 9 }));
         assert_eq!((catalog.revision("p"), catalog.folded()), (1, 4));

@@ -20,7 +20,6 @@ pub struct Components {
     timed: Cache,
     /// Does not: for processors that their manifest trusts.
     untimed: Cache,
-    engines: [Engine; 2],
     /// Latest last: most versions differ from the one before in settings only.
     recent: Mutex<VecDeque<Recent>>,
 }
@@ -81,10 +80,8 @@ impl Components {
     ) -> Result<Self, String> {
         let engine = |epochs| Engine::new(EngineOptions { epochs, ..EngineOptions::default() });
         let compiler = Compiler::Child { program: program.to_owned(), limits: CompileLimits::default() };
-        let engines = [engine(true)?, engine(false)?];
-        let open = |engine: &Engine| open(engine.clone(), compiler.clone());
-        let recent = Mutex::default();
-        Ok(Self { base: base.to_owned(), timed: open(&engines[0])?, untimed: open(&engines[1])?, engines, recent })
+        let open = |epochs| open(engine(epochs)?, compiler.clone());
+        Ok(Self { base: base.to_owned(), timed: open(true)?, untimed: open(false)?, recent: Mutex::default() })
     }
 
     /// The component file that the manifest names.
@@ -137,21 +134,12 @@ impl Components {
     fn recent(&self) -> MutexGuard<'_, VecDeque<Recent>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Prepared {
     /// A version of its own for one worker.
-    ///
-    /// # Errors
-    /// What the component imports cannot be given.
-    pub fn version(
-        &self,
-        topology: &Topology,
-        processor: &ProcessorSettings,
-        prepared: &Prepared,
-    ) -> Result<WasmVersion, String> {
-        let engine = &self.engines[usize::from(!processor.limits.is_timed)];
-        let document = document_of(topology, processor);
-        WasmVersion::new(engine, &prepared.component, &document, limits_of(&processor.limits))
-            .map_err(|problems| problems.to_string())
+    pub fn version(&self, topology: &Topology, processor: &ProcessorSettings) -> WasmVersion {
+        WasmVersion::new(&self.component, &document_of(topology, processor), limits_of(&processor.limits))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::components::{Components, tick_interval};
+use super::components::tick_interval;
 use super::folder::DataFolder;
 use super::host::RunError;
 use super::ready::Ready;
@@ -26,7 +26,6 @@ use crate::worker::{ActiveVersion, Adoption, Command, CrashNotes, End, Retired, 
 pub(super) struct Fleet {
     pub(super) topology: Arc<Topology>,
     kafka: BTreeMap<String, String>,
-    components: Arc<Components>,
     tables: TableReaders,
     /// Where each processor keeps its stores.
     stores: BTreeMap<String, Stores>,
@@ -47,7 +46,6 @@ impl Fleet {
     pub fn new(
         topology: Arc<Topology>,
         kafka: BTreeMap<String, String>,
-        components: Arc<Components>,
         folder: &DataFolder,
     ) -> Result<Self, RunError> {
         let tables = TableReaders::start(&kafka, &topology)?;
@@ -63,7 +61,7 @@ impl Fleet {
         let notes = topology.processors.iter().flat_map(of).collect();
         let (workers, paused, reaper) = (Mutex::default(), Mutex::default(), start_reaper()?);
         let is_drain_wanted = AtomicBool::new(false);
-        Ok(Self { topology, kafka, components, tables, stores, notes, workers, paused, is_drain_wanted, reaper })
+        Ok(Self { topology, kafka, tables, stores, notes, workers, paused, is_drain_wanted, reaper })
     }
 
     /// Has every worker of a processor run this version: starts them, or orders its adoption. False if one takes no
@@ -77,7 +75,7 @@ impl Fleet {
         let name = VersionName { revision: active.revision, number: ready.number, digest: ready.digest().to_string() };
         for index in 0..processor.workers {
             let tables = self.tables_of(processor);
-            let made = ready.instance(&self.topology, &self.components, &tables).map_err(RunError::Engine)?;
+            let made = ready.instance(&self.topology, &tables).map_err(RunError::Engine)?;
             let (version, instance) = made;
             let reaper = self.reaper.clone();
             let adoption = Box::new(Adoption {

@@ -105,7 +105,7 @@ impl Host {
         if !made.is_empty() {
             tracing::info!(topics = made.join(", "), "made topics");
         }
-        let fleet = Arc::new(Fleet::new(topology.clone(), kafka.clone(), components.clone(), &folder)?);
+        let fleet = Arc::new(Fleet::new(topology.clone(), kafka.clone(), &folder)?);
         let files = Arc::new(ComponentFiles {
             folder: folder.cache(),
             topic: topology.control_topics().components,

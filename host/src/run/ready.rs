@@ -54,7 +54,7 @@ pub(super) fn try_out(
     processor: &ProcessorSettings,
     bytes: &[u8],
 ) -> Result<Prepared, String> {
-    opened(topology, components, processor, components.prepare_bytes(processor, bytes)?)
+    opened(topology, processor, components.prepare_bytes(processor, bytes)?)
 }
 
 /// The same for a component that some version has already.
@@ -69,17 +69,12 @@ pub(super) fn try_out_known(
     spec: &VersionSpec,
 ) -> Result<Prepared, String> {
     let prepared = components.prepare_known(processor, &spec.digest, || files.fetch(spec))?;
-    opened(topology, components, processor, prepared)
+    opened(topology, processor, prepared)
 }
 
-fn opened(
-    topology: &Topology,
-    components: &Components,
-    processor: &ProcessorSettings,
-    prepared: Prepared,
-) -> Result<Prepared, String> {
+fn opened(topology: &Topology, processor: &ProcessorSettings, prepared: Prepared) -> Result<Prepared, String> {
     let ready = Ready { number: 0, processor: processor.clone(), prepared };
-    ready.instance(topology, components, &[])?;
+    ready.instance(topology, &[])?;
     Ok(ready.prepared)
 }
 
@@ -107,17 +102,16 @@ impl Ready {
         self.prepared.component.digest()
     }
 
-    /// Makes what one worker runs: linked code, and an instance that was opened and warmed.
+    /// Makes what one worker runs: a version, and an instance of it that was opened and warmed.
     ///
     /// # Errors
     /// The component refuses to open, or fails on a batch without records.
     pub fn instance(
         &self,
         topology: &Topology,
-        components: &Components,
         tables: &[SharedTable],
     ) -> Result<(WasmVersion, Box<dyn Processor>), String> {
-        let mut version = components.version(topology, &self.processor, &self.prepared)?;
+        let mut version = self.prepared.version(topology, &self.processor);
         let mut instance = version.instance().map_err(|e| told("the component does not open", &e))?;
         self.warm(instance.as_mut(), tables).map_err(|e| told("the component fails on a batch without records", &e))?;
         Ok((version, instance))

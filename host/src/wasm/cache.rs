@@ -88,14 +88,14 @@ impl Cache {
     pub fn component(&self, bytes: &[u8], limits: &Limits) -> Result<Component, CacheError> {
         checks::check_bytes(bytes, limits).map_err(Problems::from)?;
         let digest = Digest::of(bytes);
-        if let Some(component) = self.load(digest) {
-            return Ok(Component::checked(&self.engine, digest, component)?);
+        if let Some(compiled) = self.load(digest) {
+            return Ok(Component::linked(&self.engine, digest, &compiled)?);
         }
         self.compile(digest, bytes)?;
-        let component = self.load(digest).ok_or_else(|| {
+        let compiled = self.load(digest).ok_or_else(|| {
             self.failed(io::Error::other("what was just compiled cannot be read back: is the disk in order?"))
         })?;
-        Ok(Component::checked(&self.engine, digest, component)?)
+        Ok(Component::linked(&self.engine, digest, &compiled)?)
     }
 
     /// Where the code of a component is kept.

@@ -1,15 +1,33 @@
-//! A compiled component and its identity. Knows nothing of what it will be used for.
+//! A component made ready for instances, and its identity. Knows nothing of what it will be used for.
+
+use wasmtime::component::{ComponentExportIndex, InstancePre, Linker};
 
 use super::checks::{self, Problem, Problems};
 use super::engine::Engine;
+use super::guest::Guest;
 use super::limits::Limits;
+use super::{imports, wasi};
 use crate::digest::Digest;
 
-/// Checked and compiled code, ready to be linked.
+/// Checked, compiled and linked code. Cheap to clone.
 #[derive(Clone)]
 pub struct Component {
     digest: Digest,
-    pub(super) wasmtime: wasmtime::component::Component,
+    /// Linked once, not by each version and worker: a linker knows hundreds of functions by name, and filling one takes
+    /// longer than making an instance.
+    pub(super) linked: InstancePre<Guest>,
+    pub(super) exports: Exports,
+    /// That the code was compiled for.
+    pub(super) engine: Engine,
+}
+
+/// Where the component's functions are, looked up once.
+#[derive(Clone, Copy)]
+pub(super) struct Exports {
+    pub(super) open: ComponentExportIndex,
+    pub(super) process: ComponentExportIndex,
+    pub(super) tick: Option<ComponentExportIndex>,
+    pub(super) close: Option<ComponentExportIndex>,
 }
 
 impl Component {
@@ -21,17 +39,19 @@ impl Component {
         checks::check_bytes(bytes, limits)?;
         let compiled = wasmtime::component::Component::from_binary(engine.wasmtime(), bytes);
         let compiled = compiled.map_err(|error| Problem::NotValid { reason: format!("{error:#}") })?;
-        Self::checked(engine, Digest::of(bytes), compiled)
+        Self::linked(engine, Digest::of(bytes), &compiled)
     }
 
-    /// Takes compiled code.
-    pub(super) fn checked(
+    /// Checks compiled code, and links it.
+    pub(super) fn linked(
         engine: &Engine,
         digest: Digest,
-        wasmtime: wasmtime::component::Component,
+        compiled: &wasmtime::component::Component,
     ) -> Result<Self, Problems> {
-        checks::check_types(engine, &wasmtime)?;
-        Ok(Self { digest, wasmtime })
+        checks::check_types(engine, compiled)?;
+        let exports = Exports::of(compiled).ok_or(Problem::NoProcessor)?;
+        let linked = link(engine, compiled).map_err(|error| Problem::NotValid { reason: format!("{error:#}") })?;
+        Ok(Self { digest, linked, exports, engine: engine.clone() })
     }
 
     pub fn digest(&self) -> Digest {
@@ -40,6 +60,25 @@ impl Component {
 
     /// Whether it handles ticks.
     pub fn has_ticks(&self) -> bool {
-        checks::export(&self.wasmtime, "ticks", "tick").is_some()
+        self.exports.tick.is_some()
     }
+}
+
+impl Exports {
+    fn of(compiled: &wasmtime::component::Component) -> Option<Self> {
+        let find = |interface, function| checks::export(compiled, interface, function);
+        Some(Self {
+            open: find("framed", "open")?,
+            process: find("framed", "process")?,
+            tick: find("ticks", "tick"),
+            close: find("lifecycle", "close"),
+        })
+    }
+}
+
+fn link(engine: &Engine, compiled: &wasmtime::component::Component) -> wasmtime::Result<InstancePre<Guest>> {
+    let mut linker = Linker::new(engine.wasmtime());
+    wasi::add(&mut linker)?;
+    imports::add(&mut linker)?;
+    linker.instantiate_pre(compiled)
 }

@@ -1,18 +1,18 @@
 //! An instance of a component: one wasmtime store, called by one thread at a time.
 //! Owns the instance's memory and limits; borrows the task's scope for the length of a call.
 
-use wasmtime::component::{Func, InstancePre};
+use wasmtime::component::Func;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::processor::{FaultKind, ProcessError, Processor, Scope};
 use crate::record::BatchRef;
 
+use super::component::Component;
 use super::engine::Engine;
 use super::fault;
 use super::frames::{Answer, FramedFunc, Process, Taker, Tick};
 use super::guest::{Deadline, Guest};
 use super::limits::Limits;
-use super::version::Exports;
 
 /// Resources (streams, pollables) that an instance may hold at once.
 const HANDLES_MAX: usize = 10_000;
@@ -36,15 +36,10 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Makes an instance and opens it.
-    pub(super) fn open(
-        pre: &InstancePre<Guest>,
-        exports: &Exports,
-        document: &str,
-        limits: &Limits,
-        engine: &Engine,
-    ) -> Result<Self, ProcessError> {
+    pub(super) fn open(component: &Component, document: &str, limits: &Limits) -> Result<Self, ProcessError> {
+        let engine = component.engine.clone();
         let has_epochs = engine.options().epochs;
-        let mut store = Store::new(pre.engine(), Guest::new(limits));
+        let mut store = Store::new(engine.wasmtime(), Guest::new(limits));
         store.limiter(|guest| &mut guest.meter);
         store.set_max_component_handles(HANDLES_MAX);
         store.set_hostcall_fuel(limits.output_bytes_max.max(limits.state_bytes_max).saturating_add(1 << 20));
@@ -55,25 +50,24 @@ impl Instance {
             });
         }
         begin(&mut store, limits.open_cpu_ms * 1_000_000, has_epochs);
-        let made = Self::instantiate(&mut store, pre, exports, document);
+        let made = Self::instantiate(&mut store, component, document);
         let (process, tick, close) = match made {
             Ok(Ok(functions)) => functions,
             Ok(Err(refusal)) => return Err(fault::plain(FaultKind::Failure("open".to_owned()), refusal).into()),
             Err(error) => return Err(fault::of_error(&error, store.data())),
         };
         let limits = *limits;
-        let engine = engine.clone();
         Ok(Self { store, process, tick, close, limits, engine, is_dead: false, spare: None })
     }
 
     #[expect(clippy::type_complexity, reason = "three functions, used once")]
     fn instantiate(
         store: &mut Store<Guest>,
-        pre: &InstancePre<Guest>,
-        exports: &Exports,
+        component: &Component,
         document: &str,
     ) -> wasmtime::Result<Result<(FramedFunc<Process>, Option<FramedFunc<Tick>>, Option<Func>), String>> {
-        let instance = pre.instantiate(&mut *store)?;
+        let exports = &component.exports;
+        let instance = component.linked.instantiate(&mut *store)?;
         let mut find = |index| instance.get_func(&mut *store, index);
         let open = find(&exports.open).ok_or_else(|| wasmtime::Error::msg("no `open`"))?;
         let process = find(&exports.process).ok_or_else(|| wasmtime::Error::msg("no `process`"))?;

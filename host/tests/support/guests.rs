@@ -42,14 +42,12 @@ pub fn document(settings: serde_json::Value, stores: &[&str]) -> OpenDocument {
 /// A version of the named guest, compiled once per process.
 #[allow(dead_code, reason = "not every test file makes one")]
 pub fn version(name: &str, document: &OpenDocument, limits: Limits) -> WasmVersion {
-    static COMPILED: Mutex<BTreeMap<String, (Engine, Component)>> = Mutex::new(BTreeMap::new());
+    static COMPILED: Mutex<BTreeMap<String, Component>> = Mutex::new(BTreeMap::new());
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    let (engine, component) = compiled.entry(name.to_owned()).or_insert_with(|| {
-        let engine = engine();
-        let component = Component::compile(&engine, &bytes(name), &Limits::default()).expect("the guest fits");
-        (engine, component)
-    });
-    WasmVersion::new(engine, component, document, limits).expect("the guest links")
+    let component = compiled
+        .entry(name.to_owned())
+        .or_insert_with(|| Component::compile(&engine(), &bytes(name), &Limits::default()).expect("the guest fits"));
+    WasmVersion::new(component, document, limits)
 }
 
 #[allow(dead_code, reason = "not every test file needs one")]

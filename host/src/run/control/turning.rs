@@ -187,7 +187,6 @@ impl Turning {
         let result = match folded {
             Folded::Accepted { revision } => Ok(revision),
             Folded::Rejected { current, why } => Err(Refusal::Conflict { current, why }),
-            Folded::Repeated => return,
         };
         // Whoever asked may have gone away.
         let _ = answer.send(result);
