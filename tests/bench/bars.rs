@@ -52,7 +52,7 @@ pub const WORKS: [Work; 3] = [
     Work {
         name: "copy",
         logic: Logic::Copy,
-        component: "guest_identity.wasm",
+        component: "guest-identity",
         ratio_least: 0.9,
         difference_ns_most: Some(100.0),
         component_ns_most: None,
@@ -61,7 +61,7 @@ pub const WORKS: [Work; 3] = [
     Work {
         name: "balance, serde_json",
         logic: Logic::Balance(crate::payment::Parser::Serde),
-        component: "guest_balance.wasm",
+        component: "guest-balance",
         ratio_least: 0.75,
         difference_ns_most: None,
         component_ns_most: Some(1_700.0),
@@ -70,7 +70,7 @@ pub const WORKS: [Work; 3] = [
     Work {
         name: "balance, extractor",
         logic: Logic::Balance(crate::payment::Parser::Extractor),
-        component: "guest_balance.wasm",
+        component: "guest-balance",
         ratio_least: 0.85,
         difference_ns_most: None,
         component_ns_most: Some(1_300.0),

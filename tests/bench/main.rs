@@ -26,7 +26,7 @@ mod yardstick;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use bars::WORKS;
+use bars::{WORKS, Work};
 use brokers::Place;
 use report::Report;
 use wasmill_tests::brokers::BrokerKind;
@@ -78,11 +78,22 @@ fn arguments(words: Vec<String>) -> anyhow::Result<Arguments> {
     Ok(arguments)
 }
 
+/// Whether something that is wanted takes this broker: filling one takes a while.
+fn is_needed(kind: BrokerKind, is_wanted: &impl Fn(&str) -> bool) -> bool {
+    let takes_both = WORKS.iter().any(|work| is_wanted(&row_name(work, kind))) || is_wanted("brokers");
+    let takes_one = if kind == BrokerKind::Kafka { "streams" } else { "swaps" };
+    takes_both || is_wanted("restart") || is_wanted(takes_one)
+}
+
+fn row_name(work: &Work, kind: BrokerKind) -> String {
+    format!("{} on {kind}", work.name)
+}
+
 fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     let mut report = Report::new(arguments.records);
     let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
     let mut places = Vec::new();
-    for kind in [BrokerKind::Embedded, BrokerKind::Kafka] {
+    for kind in [BrokerKind::Embedded, BrokerKind::Kafka].into_iter().filter(|kind| is_needed(*kind, &is_wanted)) {
         match Place::start(kind, arguments.records)? {
             Ok(place) => places.push(place),
             Err(why) => report.not_run(&format!("everything on {kind}"), &why),
@@ -90,7 +101,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     }
     for place in &places {
         report.heading(place);
-        for work in WORKS.iter().filter(|work| is_wanted(&format!("{} on {}", work.name, place.kind()))) {
+        for work in WORKS.iter().filter(|work| is_wanted(&row_name(work, place.kind()))) {
             report.add(pairs::measure(place, work, arguments.records)?);
         }
     }
@@ -106,7 +117,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
         }
         _ => report.not_run("broker against broker", "it takes both, and `--only brokers` or no `--only`"),
     }
-    if let Some(embedded) = places.first().filter(|_| is_wanted("swaps")) {
+    if let Some(embedded) = places.iter().find(|place| place.kind() == BrokerKind::Embedded && is_wanted("swaps")) {
         report.add_all("versions change under full load, embedded broker", swaps::measure(embedded)?);
     }
     if is_wanted("live") {

@@ -1,11 +1,11 @@
 //! Native and component in turns, each run a process of its own that reads the whole input. Two runs next to each other in
 //! time meet the same machine, so ratio and difference are taken per pair and the median of the pairs is told.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
+use wasmill_tests::wasmill::guest;
 
 use crate::bars::{KAFKA_STREAMS_NS, Work};
 use crate::brokers::{INPUT, Place};
@@ -65,7 +65,7 @@ pub fn run(place: &Place, work: &Work, component: Option<&str>, label: &str, rec
         bootstrap: place.broker.address(),
         application: application.clone(),
         logic: work.logic,
-        component: component.map(path_of).transpose()?,
+        component: component.map(guest),
         input: INPUT.into(),
         output: output.clone(),
         changelog: changelog.clone(),
@@ -88,10 +88,4 @@ fn engine() -> anyhow::Result<Command> {
     let mut command = Command::new(profiler);
     command.args(words).arg(program);
     Ok(command)
-}
-
-fn path_of(component: &str) -> anyhow::Result<String> {
-    let program = std::env::current_exe()?;
-    let target: PathBuf = program.ancestors().nth(2).context("a program lies in target/release")?.into();
-    Ok(target.join("wasm32-wasip2/guest").join(component).display().to_string())
 }

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use wasmill::kafka::Feed;
 use wasmill::record::partition_of;
 use wasmill_tests::brokers::Broker;
 use wasmill_tests::child::Child;
 use wasmill_tests::member::Member;
+use wasmill_tests::wasmill::{build, guest};
 
 use crate::brokers::Place;
 use crate::report::{Figure, Row};
@@ -48,11 +49,8 @@ struct Run {
 
 impl Run {
     fn new(broker: &Broker, store: &'static str) -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?;
-        let build = program.parent().context("a program lies in target/release")?;
         let folder = tempfile::tempdir()?;
         let (application, input) = (format!("restart-{store}"), format!("restart-{store}-payments"));
-        let component = build.parent().context("target")?.join("wasm32-wasip2/guest/guest_balance.wasm");
         let manifest = format!(
             "application = \"{application}\"\n\
              [kafka]\n\"bootstrap.servers\" = \"{}\"\n\
@@ -61,12 +59,12 @@ impl Run {
              settings = {{ parser = \"extractor\" }}\n\
              [processors.balance.stores.balance]\nkind = \"{store}\"\n",
             broker.address(),
-            component.display()
+            guest("guest-balance")
         );
         std::fs::write(folder.path().join("wasmill.toml"), manifest)?;
         let kafka = BTreeMap::from([("bootstrap.servers".to_owned(), broker.address())]);
         let asker = Member::outside(broker, &format!("{application}.balance"), &[]);
-        Ok(Self { program: build.join("wasmill"), folder, input, kafka, asker })
+        Ok(Self { program: build().join("wasmill"), folder, input, kafka, asker })
     }
 
     /// From the kill to the first committed record.

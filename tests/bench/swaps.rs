@@ -13,6 +13,7 @@ use wasmill::kafka::Feed;
 use wasmill::run::{Deploy, Host};
 use wasmill::worker::Exchange;
 use wasmill_tests::stamp;
+use wasmill_tests::wasmill::guest;
 
 use crate::brokers::Place;
 use crate::report::{Bar, Figure, Row, at, median, sorted};
@@ -101,11 +102,8 @@ fn with_load(host: &Host) -> anyhow::Result<Vec<Row>> {
 }
 
 fn start(place: &Place, folder: &Path) -> anyhow::Result<Host> {
-    let program = std::env::current_exe()?;
-    let target = program.parent().and_then(Path::parent).context("a program lies in target/release")?;
-    let component = target.join("wasm32-wasip2/guest/guest_stamp.wasm");
     let kafka = format!("[kafka]\n\"bootstrap.servers\" = \"{}\"\n", place.broker.address());
-    let text = stamp::manifest("swaps", &component.display().to_string(), PARTITIONS, "") + &kafka;
+    let text = stamp::manifest("swaps", &guest("guest-stamp"), PARTITIONS, "") + &kafka;
     let manifest = folder.join("wasmill.toml");
     std::fs::write(&manifest, text)?;
     let data = Some(folder.join("host"));

@@ -125,7 +125,9 @@ pub fn build() -> PathBuf {
 /// The file of a component of `tests/guests`.
 pub fn guest(name: &str) -> String {
     let path = build().join("../wasm32-wasip2/guest").join(format!("{}.wasm", name.replace('-', "_")));
-    let path = path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}; `make set-up`", path.display()));
+    let path = path.canonicalize().unwrap_or_else(|error| {
+        panic!("{}: {error}; build it: cargo run --release -q -p xtask -- guests", path.display())
+    });
     path.display().to_string()
 }
 
