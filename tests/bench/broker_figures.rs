@@ -25,58 +25,48 @@ const WAYS: usize = 300;
 /// No round takes longer; one that does has stalled.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What one round on one broker found.
-struct Round {
-    produced_per_s: f64,
-    consumed_per_s: f64,
-    commit_ms: f64,
-    way_ms: f64,
+/// One thing that is measured on both brokers.
+struct Measure {
+    name: &'static str,
+    /// On one broker, in one round: records a second, or milliseconds.
+    of: fn(&Place, usize) -> anyhow::Result<f64>,
+    is_rate: bool,
 }
+
+const MEASURES: [Measure; 4] = [
+    Measure { name: "produce", of: produce, is_rate: true },
+    Measure { name: "consume", of: consume, is_rate: true },
+    Measure { name: "commit p50, 1,000 records", of: commit, is_rate: false },
+    Measure { name: "end to end p50", of: way, is_rate: false },
+];
 
 pub fn measure(embedded: &Place, kafka: &Place) -> anyhow::Result<Vec<Row>> {
-    let mut rounds = Vec::new();
-    for number in 0..=ROUNDS {
-        let pair = [round(embedded, number)?, round(kafka, number)?];
-        if number > 0 {
-            rounds.push(pair);
+    let mut found: [Vec<[f64; 2]>; MEASURES.len()] = Default::default();
+    for round in 0..=ROUNDS {
+        for (measure, found) in MEASURES.iter().zip(&mut found) {
+            found.push([(measure.of)(embedded, round)?, (measure.of)(kafka, round)?]);
         }
     }
-    let rate =
-        |name: &str, of: fn(&Round) -> f64| row(name, &rounds, of, |value| format!("{:.0} k/s", value / 1e3), true);
-    let time = |name: &str, of: fn(&Round) -> f64| row(name, &rounds, of, |value| format!("{value:.2} ms"), false);
-    Ok(vec![
-        rate("produce", |r| r.produced_per_s),
-        rate("consume", |r| r.consumed_per_s),
-        time("commit p50, 1,000 records", |r| r.commit_ms),
-        time("end to end p50", |r| r.way_ms),
-    ])
+    Ok(MEASURES.iter().zip(&found).map(|(measure, found)| row(measure, &found[1..])).collect())
 }
 
-fn row(name: &str, rounds: &[[Round; 2]], of: fn(&Round) -> f64, text: fn(f64) -> String, is_rate: bool) -> Row {
-    let (embedded, kafka) = (median(rounds.iter().map(|r| of(&r[0]))), median(rounds.iter().map(|r| of(&r[1]))));
-    // Above 1 the embedded broker is faster.
-    let ratio = if is_rate { embedded / kafka } else { kafka / embedded };
-    let text = format!("embedded {}, Kafka {}: {ratio:.2}", text(embedded), text(kafka));
-    let runs: Vec<[f64; 2]> = rounds.iter().map(|r| [of(&r[0]), of(&r[1])]).collect();
-    let figures = vec![Figure { text, value: ratio, bar: Some(Bar::Least(1.0)) }];
-    Row { name: name.to_owned(), figures, runs: serde_json::json!(runs) }
-}
-
-fn round(place: &Place, number: usize) -> anyhow::Result<Round> {
-    let topic = format!("figures-{number}");
-    place.topic(&topic, &[]);
-    let round = Round {
-        produced_per_s: produce(place, &topic)?,
-        consumed_per_s: consume(place)?,
-        commit_ms: commit(place, &topic, number),
-        way_ms: way(place, number)?,
+fn row(measure: &Measure, found: &[[f64; 2]]) -> Row {
+    let of = |f: fn(&[f64; 2]) -> f64| median(found.iter().map(f));
+    let text = |value: f64| match measure.is_rate {
+        true => format!("{:.0} k/s", value / 1e3),
+        false => format!("{value:.2} ms"),
     };
-    place.drop_topic(&topic);
-    Ok(round)
+    // Of each pair, as it met the machine. Above 1 the embedded broker is faster.
+    let ratio = if measure.is_rate { of(|[e, k]| e / k) } else { of(|[e, k]| k / e) };
+    let text = format!("embedded {}, Kafka {}: {ratio:.2}", text(of(|f| f[0])), text(of(|f| f[1])));
+    let figures = vec![Figure { text, value: ratio, bar: Some(Bar::Least(1.0)) }];
+    Row { name: measure.name.to_owned(), figures, runs: serde_json::json!(found) }
 }
 
 /// Records a second of one idempotent producer.
-fn produce(place: &Place, topic: &str) -> anyhow::Result<f64> {
+fn produce(place: &Place, round: usize) -> anyhow::Result<f64> {
+    let topic = &format!("produce-{round}");
+    place.topic(topic, &[]);
     let mut feed = Feed::new(&place.properties())?;
     let mut numbers = Numbers(7);
     let records: Vec<_> = (0..1_000).map(|index| payment(index, ACCOUNTS, &mut numbers)).collect();
@@ -90,11 +80,13 @@ fn produce(place: &Place, topic: &str) -> anyhow::Result<f64> {
         feed.send(topic, Some(key.as_bytes()), Some(value.as_bytes()), &[], None)?;
     }
     feed.flush()?;
-    Ok(PRODUCED as f64 / began.elapsed().as_secs_f64())
+    let took = began.elapsed();
+    place.drop_topic(topic);
+    Ok(PRODUCED as f64 / took.as_secs_f64())
 }
 
 /// Records a second of one reader of the input, from its first record.
-fn consume(place: &Place) -> anyhow::Result<f64> {
+fn consume(place: &Place, _round: usize) -> anyhow::Result<f64> {
     let consumer = consumer(place, INPUT, Offset::Beginning)?;
     let (mut read, mut began) = (0, None);
     let limit = Instant::now() + PATIENCE;
@@ -116,11 +108,13 @@ fn input_records(place: &Place) -> usize {
 }
 
 /// Milliseconds of a whole transaction, back to back.
-fn commit(place: &Place, topic: &str, number: usize) -> f64 {
-    let producer = Producer::ready(&place.broker, &format!("figures-{number}"));
+fn commit(place: &Place, round: usize) -> anyhow::Result<f64> {
+    let topic = &format!("commit-{round}");
+    place.topic(topic, &[]);
+    let producer = Producer::ready(&place.broker, topic);
     let mut numbers = Numbers(11);
     let records: Vec<_> = (0..COMMIT_RECORDS as u64).map(|index| payment(index, ACCOUNTS, &mut numbers)).collect();
-    median((0..COMMITS).map(|_| {
+    let took = median((0..COMMITS).map(|_| {
         let began = Instant::now();
         producer.begin();
         for (index, (key, value)) in records.iter().enumerate() {
@@ -128,12 +122,14 @@ fn commit(place: &Place, topic: &str, number: usize) -> f64 {
         }
         producer.commit().expect("nobody fences this producer");
         began.elapsed().as_secs_f64() * 1e3
-    }))
+    }));
+    place.drop_topic(topic);
+    Ok(took)
 }
 
 /// Milliseconds from handing over one record until a waiting reader has it.
-fn way(place: &Place, number: usize) -> anyhow::Result<f64> {
-    let topic = format!("way-{number}");
+fn way(place: &Place, round: usize) -> anyhow::Result<f64> {
+    let topic = format!("way-{round}");
     place.topic(&topic, &[]);
     let producer = Producer::new(&place.broker, &[("acks", "all")]);
     let consumer = consumer(place, &topic, Offset::Beginning)?;
