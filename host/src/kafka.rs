@@ -36,6 +36,7 @@ pub use replay::{Replay, ReplayError};
 pub use settings::{KafkaSettings, SettingsError, client_id};
 pub use survey::{Cluster, FoundTopic, GroupMember, Settings, Survey, SurveyError, try_transactions};
 pub use table_reader::TableReader;
+pub use wake::Wake;
 
 use std::collections::BTreeMap;
 
@@ -53,7 +54,6 @@ use fetcher::{Fetcher, Found, Purpose};
 use handle::{Handle, Kind};
 use locator::{Locator, Reader, Topics};
 use member::Membership;
-use wake::Wake;
 
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]

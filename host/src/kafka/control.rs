@@ -16,6 +16,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 use super::admin::client_config;
 use super::feed::{FeedError, Tail, TopicRecord};
 use super::follow::Follow;
+use super::wake::Wake;
 
 /// How long the broker may take to confirm.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -131,7 +132,12 @@ impl ControlReader {
         Ok(Self { follow: Follow::new(properties, topics)?, ends })
     }
 
-    /// The records that came since the last call, with their topics; waits at most `wait` for the first.
+    /// Ends the wait of [`Self::poll`], or of the next one.
+    pub fn waker(&self) -> Wake {
+        self.follow.waker()
+    }
+
+    /// The records that came since the last call, with their topics; waits at most `wait` for the first, less if woken.
     ///
     /// # Errors
     /// What the broker says of a topic.

@@ -11,6 +11,7 @@ use super::admin::client_config;
 use super::feed::{FeedError, TopicRecord, record_of};
 use super::trouble;
 use super::waiting::Waiting;
+use super::wake::Wake;
 
 /// How long the broker may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,7 +66,12 @@ impl Follow {
         Ok(if let Some(Offset::Offset(at)) = found { at } else { 0 })
     }
 
-    /// The records that came since the last call, with their topics; waits at most `wait` for the first.
+    /// Ends the wait of [`Self::poll`], or of the next one.
+    pub fn waker(&self) -> Wake {
+        self.waiting.waker()
+    }
+
+    /// The records that came since the last call, with their topics; waits at most `wait` for the first, less if woken.
     ///
     /// # Errors
     /// What the broker says of a topic.

@@ -2,7 +2,7 @@
 //! wait: a tenth of a core for waits of ten, one after the other.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
@@ -29,18 +29,18 @@ impl Waiting {
         &self.consumer
     }
 
-    /// The next message or error, waiting at most `wait`.
+    /// Ends the wait of [`Self::next`], or of the next one.
+    pub fn waker(&self) -> Wake {
+        self.wake.clone()
+    }
+
+    /// The next message or error, waiting at most `wait`; less if woken.
     pub fn next(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
-        let until = Instant::now() + wait;
-        loop {
-            if let Some(message) = self.consumer.poll(Duration::ZERO) {
-                return Some(message);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            self.wake.wait(left);
+        let found = self.consumer.poll(Duration::ZERO);
+        if found.is_some() || wait.is_zero() {
+            return found;
         }
+        self.wake.wait(wait);
+        self.consumer.poll(Duration::ZERO)
     }
 }

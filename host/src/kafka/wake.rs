@@ -9,12 +9,12 @@ use std::time::Duration;
 
 /// A counter of the kernel's that wakes whoever waits for it.
 #[derive(Clone, Debug)]
-pub(super) struct Wake {
+pub struct Wake {
     file: Arc<File>,
 }
 
 impl Wake {
-    pub fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         // SAFETY: plain system call; the descriptor is checked and owned by the file from here on.
         let file = unsafe {
             let fd = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
@@ -26,7 +26,7 @@ impl Wake {
         Ok(Self { file: Arc::new(file) })
     }
 
-    pub fn fd(&self) -> RawFd {
+    pub(super) fn fd(&self) -> RawFd {
         self.file.as_raw_fd()
     }
 
@@ -37,7 +37,7 @@ impl Wake {
     }
 
     /// Waits until woken, at most `wait`.
-    pub fn wait(&self, wait: Duration) {
+    pub(super) fn wait(&self, wait: Duration) {
         // Upwards: what is left of a wait that ends early is another one.
         let timeout_ms = wait.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32;
         let mut polled = libc::pollfd { fd: self.fd(), events: libc::POLLIN, revents: 0 };

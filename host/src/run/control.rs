@@ -17,7 +17,7 @@ use super::host::RunError;
 use super::published::Published;
 use super::ready::Preparer;
 use crate::deployment::{Catalog, Change, HostRecord};
-use crate::kafka::ControlReader;
+use crate::kafka::{ControlReader, Wake};
 use crate::topology::ControlTopics;
 use turning::Turning;
 
@@ -66,9 +66,16 @@ pub(super) struct Request {
     pub answer: Sender<Result<u64, Refusal>>,
 }
 
+/// Where the control thread is asked for changes.
+#[derive(Clone)]
+pub(super) struct Requests {
+    sender: Sender<Request>,
+    wake: Wake,
+}
+
 /// The running control thread.
 pub(super) struct Control {
-    requests: Sender<Request>,
+    requests: Requests,
     overview: Arc<Published<Overview>>,
     stop: Arc<AtomicBool>,
     address: Arc<Mutex<Option<String>>>,
@@ -91,7 +98,8 @@ impl Control {
     /// # Errors
     /// The topics cannot be read, or hold what a newer wasmill has written.
     pub fn start(parts: Parts, preparer: Preparer) -> Result<Self, RunError> {
-        let (requests, wanted) = crossbeam_channel::bounded(REQUESTS_MAX);
+        let (sender, wanted) = crossbeam_channel::bounded(REQUESTS_MAX);
+        let requests = Requests { sender, wake: parts.reader.waker() };
         let overview = Arc::new(Published::default());
         let stop = Arc::new(AtomicBool::new(false));
         let address = Arc::new(Mutex::new(None));
@@ -118,7 +126,7 @@ impl Control {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
     }
 
-    pub fn requests(&self) -> Sender<Request> {
+    pub fn requests(&self) -> Requests {
         self.requests.clone()
     }
 
@@ -139,24 +147,20 @@ impl Drop for Control {
     }
 }
 
-/// Asks for a change and waits for what becomes of it; gives the new revision.
-///
-/// # Errors
-/// Why it was not made.
-pub(super) fn ask(
-    requests: &Sender<Request>,
-    processor: &str,
-    base: Option<u64>,
-    change: Change,
-) -> Result<u64, Refusal> {
-    let (answer, answered) = crossbeam_channel::bounded(1);
-    let request = Request { processor: processor.to_owned(), base, change, answer };
-    match requests.try_send(request) {
-        Ok(()) => {}
-        Err(TrySendError::Full(_)) => return Err(Refusal::Unavailable("too many requests wait: try again".into())),
-        Err(TrySendError::Disconnected(_)) => return Err(Refusal::Unavailable("this host is stopping".into())),
+impl Requests {
+    /// Asks for a change and waits for what becomes of it; gives the new revision.
+    ///
+    /// # Errors
+    /// Why it was not made.
+    pub fn ask(&self, processor: &str, base: Option<u64>, change: Change) -> Result<u64, Refusal> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let request = Request { processor: processor.to_owned(), base, change, answer };
+        match self.sender.try_send(request) {
+            Ok(()) => self.wake.wake(),
+            Err(TrySendError::Full(_)) => return Err(Refusal::Unavailable("too many requests wait: try again".into())),
+            Err(TrySendError::Disconnected(_)) => return Err(Refusal::Unavailable("this host is stopping".into())),
+        }
+        let late = "the broker did not take the change in time: look whether it was made";
+        answered.recv_timeout(CATCH_UP_MAX).unwrap_or_else(|_| Err(Refusal::Unavailable(late.into())))
     }
-    let late =
-        || Err(Refusal::Unavailable("the broker did not take the change in time: look whether it was made".into()));
-    answered.recv_timeout(CATCH_UP_MAX).unwrap_or_else(|_| late())
 }

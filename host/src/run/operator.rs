@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use serde_json::{Map, Value};
 
 use super::components::Components;
-use super::control::{Control, Overview, Refusal, Request, ask};
+use super::control::{Control, Overview, Refusal, Requests};
 use super::files::ComponentFiles;
 use super::fleet::Fleet;
 use super::host::RunError;
@@ -51,7 +50,7 @@ pub struct Operator {
     components: Arc<Components>,
     files: Arc<ComponentFiles>,
     fleet: Arc<Fleet>,
-    requests: Sender<Request>,
+    requests: Requests,
     overview: Arc<Published<Overview>>,
 }
 
@@ -81,7 +80,7 @@ impl Operator {
         let ProcessorSettings { settings, limits, on_error, state_format, .. } = settings;
         let spec = VersionSpec { settings, limits, on_error, note: deploy.note, state_format, ..spec };
         let (upload, bytes) = (spec.upload.clone(), spec.bytes);
-        let asked = ask(&self.requests, processor, deploy.base, Change::Candidate { spec });
+        let asked = self.requests.ask(processor, deploy.base, Change::Candidate { spec });
         if matches!(asked, Err(Refusal::Conflict { .. })) && deploy.component.is_some() {
             self.files.forget(&upload, bytes).map_err(|e| Refusal::Unavailable(e.to_string()))?;
         }
@@ -142,7 +141,7 @@ impl Operator {
     pub fn roll_back(&self, processor: &str, to: Option<u64>, why: &str, base: Option<u64>) -> Result<u64, Refusal> {
         self.declared(processor)?;
         let change = Change::Rollback { to, why: why.to_owned(), is_automatic: false };
-        let revision = ask(&self.requests, processor, base, change)?;
+        let revision = self.requests.ask(processor, base, change)?;
         self.await_adoption(processor, revision);
         Ok(revision)
     }
@@ -162,7 +161,7 @@ impl Operator {
     /// It is paused already, or somebody else was faster.
     pub fn pause(&self, processor: &str, base: Option<u64>) -> Result<u64, Refusal> {
         self.declared(processor)?;
-        ask(&self.requests, processor, base, Change::Pause)
+        self.requests.ask(processor, base, Change::Pause)
     }
 
     /// Goes on after a pause or a halt.
@@ -171,7 +170,7 @@ impl Operator {
     /// It runs already, or somebody else was faster.
     pub fn resume(&self, processor: &str, base: Option<u64>) -> Result<u64, Refusal> {
         self.declared(processor)?;
-        ask(&self.requests, processor, base, Change::Resume)
+        self.requests.ask(processor, base, Change::Resume)
     }
 
     /// The first versions of processors, from the files that the manifest names: all of them are checked before any is
@@ -209,7 +208,7 @@ impl Operator {
         let uploaded = self.files.upload(bytes).map_err(Refusal::Unavailable)?;
         let spec = VersionSpec { settings, limits, on_error, note, state_format, ..uploaded };
         let base = Some(self.overview.get().catalog.revision(&processor.name));
-        match ask(&self.requests, &processor.name, base, Change::Candidate { spec }) {
+        match self.requests.ask(&processor.name, base, Change::Candidate { spec }) {
             // Another host was faster with its first version: ours follows.
             Ok(_) | Err(Refusal::Conflict { .. }) => Ok(()),
             Err(refusal) => Err(refusal),

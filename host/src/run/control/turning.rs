@@ -11,15 +11,16 @@ use crossbeam_channel::{Receiver, Sender};
 use super::{CATCH_UP_MAX, Overview, Parts, Refusal, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::deployment::{Action, Active, Catalog, Change, FORMAT, Folded, HostRecord, Hosts, Intent, Rollout, Version};
-use crate::kafka::{FeedError, TopicRecord};
+use crate::kafka::{FeedError, TopicRecord, Wake};
 use crate::run::host::RunError;
 use crate::run::patience::Patience;
 use crate::run::published::Published;
 use crate::run::ready::{Preparer, Ready};
 use crate::worker::WorkerStatus;
 
-/// How long one look at the control topics waits: requests and finished preparations are looked at in between.
-const LOOK: Duration = Duration::from_millis(10);
+/// How long one look at the control topics waits: what workers tell is looked at in between. Records, requests and
+/// finished preparations end the wait.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How often a host tells of itself when nothing changes: three missed ones make it dead for the others.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
@@ -76,7 +77,7 @@ impl Turning {
         address: Arc<Mutex<Option<String>>>,
     ) -> Result<Self, RunError> {
         let processors: Vec<String> = preparer.topology.processors.iter().map(|p| p.name.clone()).collect();
-        let (jobs, prepared) = start_preparing(preparer)?;
+        let (jobs, prepared) = start_preparing(preparer, parts.reader.waker())?;
         let rollout = Rollout::new(&parts.host, processors.into_iter());
         Ok(Self {
             parts,
@@ -400,7 +401,7 @@ impl Turning {
 }
 
 /// A thread that prepares one version after the other, and ends when nobody asks any more.
-fn start_preparing(preparer: Preparer) -> std::io::Result<(Sender<Job>, Receiver<Prepared>)> {
+fn start_preparing(preparer: Preparer, wake: Wake) -> std::io::Result<(Sender<Job>, Receiver<Prepared>)> {
     let (jobs, wanted) = crossbeam_channel::unbounded::<Job>();
     let (done, prepared) = crossbeam_channel::unbounded();
     let body = move || {
@@ -409,6 +410,7 @@ fn start_preparing(preparer: Preparer) -> std::io::Result<(Sender<Job>, Receiver
             if done.send((processor, version.number, result)).is_err() {
                 return;
             }
+            wake.wake();
         }
     };
     std::thread::Builder::new().name("prepare".into()).spawn(body)?;
