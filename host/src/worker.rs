@@ -276,7 +276,8 @@ impl<C: Client> Worker<C> {
         }
         let is_sealable = |t: &Task| t.is_dirty() && !self.checking.contains_key(&t.partition());
         if self.flight.is_none() && self.tasks.values().any(is_sealable) {
-            due = due.min(self.last_seal + self.limits.bounds().commit_min_interval);
+            let after = if self.adopting.is_some() { Duration::ZERO } else { self.limits.bounds().commit_min_interval };
+            due = due.min(self.last_seal + after);
         }
         let wakes = self.tasks.values().filter_map(|t| match t.state() {
             State::Suspended { until, .. } => Some(*until),

@@ -1,5 +1,5 @@
 //! How fast this machine is at this moment: cores that are shared with strangers are at one time twice as slow as at
-//! another, for minutes. Told beside bars in nanoseconds, which were set on such a machine while it was quick. No figure is
+//! another, for minutes. Told beside nanoseconds, for which figures were set on such a machine while it was quick. No figure is
 //! scaled by it: it moves more than what it stands beside.
 
 use std::hint::black_box;

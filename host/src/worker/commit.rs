@@ -1,16 +1,10 @@
 //! Sets go out and outcomes come back. The next set is sealed only when the outcome of the one before it was applied.
 
-use std::time::Duration;
-
 use super::{End, Flight, OnlyRecord, Worker};
 use crate::client::{Client, Commit, CommitFault, Member, Outcome, Snapshot, TaskOutcome, Verdict};
 use crate::processor::{FaultKind, GuestFault};
 use crate::record::Partition;
 use crate::task::{Halt, State, Task};
-
-/// An adoption waits for the set that fills, and takes no commit of its own; one that may fill for long is sealed at this
-/// age.
-const ADOPTION_WAIT_MAX: Duration = Duration::from_millis(50);
 
 impl<C: Client> Worker<C> {
     pub(super) fn seal_if_due(&mut self, is_idle: bool) -> Option<End> {
@@ -28,7 +22,11 @@ impl<C: Client> Worker<C> {
         if !self.tasks.values().any(Task::is_dirty) {
             return false;
         }
-        if self.stopping.is_some() || self.leaving.as_ref().is_some_and(|l| !l.is_sealed) || self.is_full() {
+        if self.stopping.is_some()
+            || self.leaving.as_ref().is_some_and(|l| !l.is_sealed)
+            || self.is_full()
+            || self.adopting.is_some()
+        {
             return true;
         }
         let now = self.clock.monotonic();
@@ -37,11 +35,7 @@ impl<C: Client> Worker<C> {
         // From the set's first effect: counted from the seal before, sets of slow commits would hold one call each.
         let age = self.set_began.map_or(since_seal, |began| now.saturating_sub(began));
         let is_dry = is_idle && self.tasks.values().all(|t| t.backlog() == 0);
-        let age_max = match &self.adopting {
-            Some(_) => bounds.commit_interval.min(ADOPTION_WAIT_MAX),
-            None => bounds.commit_interval,
-        };
-        age >= age_max || is_dry && since_seal >= bounds.commit_min_interval
+        age >= bounds.commit_interval || is_dry && since_seal >= bounds.commit_min_interval
     }
 
     fn seal(&mut self, snapshot: Snapshot) {
